@@ -39,7 +39,8 @@ class NeuralFoundationError(Exception):
     def __str__(self) -> str:
         allowed = f" Allowed: {self.allowed.rstrip('.')}." if self.allowed else ""
         remedy = f" {self.remedy.rstrip('.')}." if self.remedy else ""
-        return f"{self.given.rstrip('.')}.{allowed}{remedy}"
+        end = "" if self.given.endswith("?") else "."
+        return f"{self.given.rstrip('.')}{end}{allowed}{remedy}"
 
     def __reduce__(self) -> tuple[object, tuple[object, ...]]:
         # keyword-only arguments must survive the way back from a worker process

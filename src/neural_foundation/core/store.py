@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import shutil
+import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -86,7 +87,7 @@ def load_arrays(path: Path | str) -> dict[str, Any]:
             return {k: file[k] for k in file.files}
     except FileNotFoundError:
         raise StoreError(f"{path} is missing", remedy="Run the stage that writes it again") from None
-    except (ValueError, OSError, EOFError) as error:
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise StoreError(f"{path} is not an array file ({error})", remedy="Remove its folder and run again") from None
 
 
@@ -108,6 +109,14 @@ def lock(folder: Path) -> Iterator[None]:
         except BlockingIOError:
             raise StoreError(f"Another run is writing {folder}", remedy="Wait for it to end, or give --output DIR") from None
         yield
+
+
+def rename(temporary: Path, final: Path) -> None:
+    """Give a finished folder its final name; what an unfinished or damaged one left there is replaced."""
+    remove(final)
+    _sync(temporary)
+    os.replace(temporary, final)
+    _sync(final.parent)
 
 
 def remove(folder: Path) -> None:

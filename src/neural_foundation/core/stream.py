@@ -11,6 +11,7 @@ written and read without pickle.
 from __future__ import annotations
 
 import io
+import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -125,7 +126,7 @@ def load_state(data: bytes) -> State:
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
             flat = {k: arrays[k] for k in arrays.files}
-    except (ValueError, OSError, EOFError, KeyError) as error:
+    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
         raise StreamError(f"These bytes are not a saved state ({error})") from None
     return _unflatten(flat)
 

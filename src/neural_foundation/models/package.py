@@ -1,0 +1,171 @@
+"""A package: a trained model with all that belongs to it, as plain data.
+
+    package.json        what it is: model, the chain before it, signals before and after the chain, target, windows
+    model.safetensors   its weights or learned arrays; no code, no pickle
+    step.onnx           the exported step graph, once exported
+    card.md             for people
+
+The chain travels with the weights, so that a model cannot be fed raw data by mistake; a package from a stranger can
+name kinds of the tables, nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, ValidationError
+
+from ..core.errors import NeuralFoundationError, PackageError
+from ..core.kinds import of, spec_error
+from ..core.specs import SignalSpec, Spec, TargetSpec
+from ..core.store import atomic, read_json, write_bytes, write_json
+from ..sampling.windows import Windows
+from ..signals.base import SignalOp
+from ..signals.table import SIGNALS
+from .base import Estimator, ModelSpec
+from .table import MODELS
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from .network import Network
+
+FORMAT_VERSION = 1
+FACTS, WEIGHTS, GRAPH, CARD = "package.json", "model.safetensors", "step.onnx", "card.md"
+
+
+class Facts(Spec):
+    """What `package.json` holds.
+
+    raw : the signal before the chain. signal : after it, as the model sees it. subjects : those it was trained on,
+    in the order of its subject table. trained : how (learner, seed, scores), for the card.
+    """
+
+    format_version: int = FORMAT_VERSION
+    model: of(MODELS, ModelSpec)  # type: ignore[valid-type]
+    chain: tuple[of(SIGNALS, SignalOp), ...] = ()  # type: ignore[valid-type]
+    raw: SignalSpec
+    signal: SignalSpec
+    target: TargetSpec | None = None
+    windows: Windows
+    subjects: tuple[str, ...] = ()
+    name: str = "model"
+    trained: dict[str, Any] = Field(default_factory=dict)
+
+
+class Package:
+    """An opened package; weights are read when first asked for."""
+
+    def __init__(self, folder: Path, facts: Facts) -> None:
+        self.folder, self.facts = folder, facts
+
+    @classmethod
+    def open(cls, folder: Path | str) -> Package:
+        """Open a package folder; PackageError says what is missing or wrong with it."""
+        folder = Path(folder)
+        if not (folder / FACTS).is_file():
+            raise PackageError(f"{folder} is no package: it has no {FACTS}", remedy="Give the folder that a 'fit' or 'export' stage wrote")
+        value = read_json(folder / FACTS)
+        version = value.get("format_version") if isinstance(value, dict) else None
+        if not isinstance(version, int) or version > FORMAT_VERSION:
+            raise PackageError(f"{folder / FACTS} has format_version {version!r}", allowed=f"1 to {FORMAT_VERSION}", remedy="Use a newer neural-foundation")
+        try:
+            return cls(folder, Facts.model_validate(value))
+        except ValidationError as error:
+            raise PackageError(str(spec_error(str(folder / FACTS), error, Facts))) from None
+        except NeuralFoundationError as error:
+            raise PackageError(f"{folder / FACTS}: {error}") from None
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return the learned arrays by name."""
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+
+        try:
+            loaded: dict[str, NDArray[Any]] = load_file(self.folder / WEIGHTS)
+        except (OSError, SafetensorError) as error:
+            raise PackageError(f"{self.folder / WEIGHTS} cannot be read ({error})", remedy="Take the package from its source again") from None
+        return loaded
+
+    def network(self) -> Network:
+        """Return the network with its weights, ready to decode; PackageError where they do not fit."""
+        import torch
+
+        facts = self.facts
+        network = facts.model.build(facts.signal, facts.target, subjects=len(facts.subjects))
+        weights = {n: torch.from_numpy(np.array(a)) for n, a in self.arrays().items()}
+        try:
+            network.load_state_dict(weights)
+        except RuntimeError as error:
+            raise PackageError(f"The weights in {self.folder} do not fit the model that {FACTS} names ({' '.join(str(error).split())[:300]})") from None
+        return network.eval()
+
+    def estimator(self) -> Estimator:
+        """Return the fitted estimator."""
+        if self.facts.target is None:
+            raise PackageError(f"{self.folder} has no target")
+        return self.facts.model.estimator(self.facts.signal, self.facts.target).load(self.arrays())
+
+    def predict_proba(self, signal: NDArray[np.float32], *, batch: int = 64) -> NDArray[np.float64]:
+        """Return probabilities (n, n_classes) for windows (n, n_chans, n_times) that went through the chain."""
+        if self.facts.model.family == "estimator":
+            return self.estimator().predict_proba(signal)
+        import torch
+
+        network = self.network()
+        out = []
+        with torch.inference_mode():
+            for at in range(0, len(signal), batch):
+                logits = network(torch.from_numpy(signal[at : at + batch])).logits[:, -1]
+                out.append(torch.softmax(logits.double(), -1).numpy())
+        return np.concatenate(out)
+
+    @property
+    def graph(self) -> Path:
+        """The exported step graph; PackageError where the package was not exported."""
+        if not (self.folder / GRAPH).is_file():
+            raise PackageError(f"{self.folder} holds no {GRAPH}", remedy="Run the recipe's 'export' stage")
+        return self.folder / GRAPH
+
+
+def save(folder: Path, facts: Facts, arrays: Mapping[str, NDArray[Any]]) -> Package:
+    """Write a package: weights, facts and card."""
+    from safetensors.numpy import save_file
+
+    whole = {n: np.ascontiguousarray(a) for n, a in sorted(arrays.items())}
+    with atomic(folder / WEIGHTS) as temporary:
+        save_file(whole, temporary)
+    write_json(folder / FACTS, facts.model_dump(mode="json", serialize_as_any=True))
+    write_bytes(folder / CARD, card(facts, sum(a.size for a in whole.values())).encode())
+    return Package(folder, facts)
+
+
+def tensors(weights: Mapping[str, Tensor]) -> dict[str, NDArray[Any]]:
+    """Return a torch state dict as numpy arrays."""
+    return {n: t.detach().cpu().numpy() for n, t in weights.items()}
+
+
+def card(facts: Facts, n_numbers: int) -> str:
+    """Return the model card."""
+    target = "no task yet (pre-trained)" if facts.target is None else " / ".join(facts.target.classes or facts.target.names)
+    rows = [
+        ("Decodes", target),
+        ("Model", f"{facts.model.kind}, {n_numbers:,} learned numbers, context: {facts.model.context}"),  # type: ignore[attr-defined]
+        ("Expects", f"{facts.raw.n_chans} channels at {facts.raw.sfreq:g} Hz, raw; the chain is part of the package"),
+        ("Chain", " -> ".join(op.kind for op in facts.chain) or "none"),
+        ("Window", f"{facts.windows.length_s:g} s from {facts.windows.start_s:g} s after onset"),
+        ("Trained on", f"{len(facts.subjects)} subjects"),
+        *((k.replace("_", " ").capitalize(), str(v)) for k, v in sorted(facts.trained.items())),
+    ]
+    lines = "\n".join(f"| {k} | {v} |" for k, v in rows)
+    limits = "Research use. Not a medical device. Accuracy on people outside the training set differs from person to person; see the report."
+    return f"# {facts.name}\n\n| | |\n|---|---|\n{lines}\n\n{limits}\n"
+
+
+def channel_list(names: Sequence[str]) -> str:
+    """Return channel names for a message, the middle left out where there are many."""
+    return ", ".join(names) if len(names) <= 12 else f"{', '.join(names[:6])}, ... {', '.join(names[-3:])}"

@@ -1,0 +1,171 @@
+"""A recipe: named stages as data, checked as a graph before anything starts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from graphlib import CycleError, TopologicalSorter
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError
+
+from ..core.errors import SpecError, did_you_mean, one_of
+from ..core.kinds import of, spec_error
+from ..core.specs import Spec
+from .stage import Stage
+from .table import STAGES
+from .yaml12 import parse, parse_file
+
+FORMAT_VERSION = 1
+
+
+class Recipe(Spec):
+    """A whole experiment. `tiny` lists the settings that make it small: the same recipe, in seconds."""
+
+    format_version: int = FORMAT_VERSION
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    description: str = ""
+    seed: int = Field(0, ge=0)
+    stages: dict[str, of(STAGES, Stage)] = Field(min_length=1)  # type: ignore[valid-type]
+    tiny: dict[str, Any] = Field(default_factory=dict)
+
+    def order(self) -> list[str]:
+        """Return the stages so that each comes after its inputs."""
+        graph = {name: dependencies(stage) for name, stage in self.stages.items()}
+        return [n for n in TopologicalSorter(graph).static_order() if n in self.stages]
+
+
+def dependencies(stage: Stage) -> list[str]:
+    """Return the names of all stages that `stage` needs, the splits it fans out over included."""
+    return [*(s for names in stage.input_stages().values() for s in names), *splits(stage)]
+
+
+def splits(stage: Stage) -> list[str]:
+    """Return the split stages named by `for_each`."""
+    parts = stage.for_each if isinstance(stage.for_each, list) else [stage.for_each]
+    return [p for p in parts if isinstance(p, str)]
+
+
+def listed(stage: Stage) -> dict[str, list[Any]]:
+    """Return the axes that `for_each` lists by value."""
+    parts = stage.for_each if isinstance(stage.for_each, list) else [stage.for_each]
+    return {axis: list(values) for p in parts if isinstance(p, Mapping) for axis, values in p.items()}
+
+
+def built_in() -> list[str]:
+    """Return the names of the recipes that come with the package."""
+    return sorted(p.name.removesuffix(".yaml") for p in resources.files("neural_foundation.recipes").iterdir() if p.name.endswith(".yaml"))
+
+
+def text_of(source: str | Path) -> tuple[str, str]:
+    """Return (text, name) of a recipe given by file or built-in name; SpecError names what there is."""
+    path = Path(source)
+    if path.suffix in {".yaml", ".yml"} or path.exists():
+        if not path.is_file():
+            raise SpecError(f"There is no recipe file {path}", remedy=f"Check the path, or start from a built-in one: neural-foundation new {built_in()[0]} {path.name}")
+        try:
+            return path.read_text(encoding="utf-8"), path.name
+        except UnicodeDecodeError:
+            raise SpecError(f"{path} is not text", remedy="Give a recipe in YAML (UTF-8)") from None
+    if str(source) not in built_in():
+        raise SpecError(f"There is no recipe '{source}'.{did_you_mean(str(source), built_in())}", allowed=f"a YAML file, or {one_of(built_in())}")
+    return resources.files("neural_foundation.recipes").joinpath(f"{source}.yaml").read_text(encoding="utf-8"), f"{source}.yaml"
+
+
+def load(source: str | Path, *, changes: Sequence[str] = (), tiny: bool = False) -> Recipe:
+    """Return the checked recipe of a file or built-in name, with `a.b=c` settings applied in order.
+
+    Raises SpecError: unknown recipe, kind or field, a setting that names nothing, a graph that does not fit.
+    """
+    text, name = text_of(source)
+    value = parse(text, name)
+    if not isinstance(value, dict):
+        raise SpecError(f"{name} holds no mapping", allowed="name: ..., stages: ...", remedy="See a built-in recipe with: neural-foundation new quickstart my.yaml")
+    if tiny:
+        if not value.get("tiny"):
+            raise SpecError(f"{name} has no tiny variant", remedy="Add a 'tiny:' mapping of settings, or leave out --tiny")
+        value = apply(value, {k: v for k, v in value["tiny"].items()})
+        value["name"] = f"{value.get('name', '')}-tiny"
+    value = apply(value, dict(_setting(c) for c in changes))
+    return check(value, name)
+
+
+def check(value: Mapping[str, Any], name: str = "recipe") -> Recipe:
+    """Return a recipe from its mapping, its graph checked."""
+    if value.get("format_version", FORMAT_VERSION) > FORMAT_VERSION:
+        raise SpecError(f"{name} has format_version {value['format_version']}", allowed=f"up to {FORMAT_VERSION}", remedy="Use a newer neural-foundation")
+    try:
+        recipe = Recipe.model_validate(dict(value))
+    except ValidationError as error:
+        raise spec_error(name, error, Recipe) from None
+    _check_graph(recipe)
+    return recipe
+
+
+def apply(value: dict[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a copy with dotted settings put in; the last word may be new, the way to it must exist."""
+    for dotted, new in settings.items():
+        path = dotted.split(".")
+        if path[0] not in {"seed", "name", "stages", "tiny", "description"}:
+            path = ["stages", *path]
+        value = _put(value, path, new, dotted)
+    return value
+
+
+def _put(node: Any, path: list[str], new: Any, dotted: str) -> Any:
+    head, *rest = path
+    if isinstance(node, list):
+        if not head.isdigit() or int(head) >= len(node):
+            raise SpecError(f"Setting '{dotted}': '{head}' is no place in a list of {len(node)}")
+        return [_put(v, rest, new, dotted) if rest and i == int(head) else new if i == int(head) else v for i, v in enumerate(node)]
+    if not isinstance(node, dict):
+        raise SpecError(f"Setting '{dotted}': there is nothing under '{head}'")
+    if rest and head not in node:
+        raise SpecError(f"Setting '{dotted}' names no '{head}'.{did_you_mean(head, node)}", allowed=one_of(node))
+    return {**node, head: _put(node[head], rest, new, dotted) if rest else new}
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise SpecError(f"Setting '{text}' is not understood", allowed="stage.field=value, e.g. --set split.folds=3")
+    return name.strip(), parse(value, f"--set {name}")
+
+
+def _check_graph(recipe: Recipe) -> None:
+    for name, stage in recipe.stages.items():
+        _check_inputs(recipe, name, stage)
+    try:
+        recipe.order()
+    except CycleError as error:
+        raise SpecError(f"Stages depend on each other in a circle: {' -> '.join(error.args[1])}") from None
+
+
+def _check_inputs(recipe: Recipe, name: str, stage: Stage) -> None:
+    for port, sources in stage.input_stages().items():
+        if port not in stage.takes:
+            raise SpecError(f"Stage '{name}': unknown input '{port}'.{did_you_mean(port, stage.takes)}", allowed=one_of(stage.takes) if stage.takes else "no inputs")
+        for source in sources:
+            _known(recipe, name, source)
+            gives, wanted = recipe.stages[source].gives, stage.takes[port].type
+            if gives != wanted:
+                raise SpecError(f"Stage '{name}': input '{port}' takes {wanted}, but stage '{source}' gives {gives}")
+    for port, rule in stage.takes.items():
+        if rule.required and port not in stage.inputs:
+            raise SpecError(f"Stage '{name}': input '{port}' is missing", allowed=f"a stage that gives {rule.type}")
+    for source in splits(stage):
+        _known(recipe, name, source)
+        if recipe.stages[source].gives != "Split":
+            raise SpecError(f"Stage '{name}': for_each names '{source}', which is no split")
+    for axis in listed(stage):
+        if axis != "seed" and axis not in type(stage).model_fields:
+            raise SpecError(f"Stage '{name}': for_each lists unknown field '{axis}'.{did_you_mean(axis, type(stage).model_fields)}")
+
+
+def _known(recipe: Recipe, name: str, source: str) -> None:
+    if source not in recipe.stages:
+        raise SpecError(f"Stage '{name}' names unknown stage '{source}'.{did_you_mean(source, recipe.stages)}", allowed=one_of(recipe.stages))
+
+
+__all__ = ["Recipe", "apply", "built_in", "check", "dependencies", "listed", "load", "parse_file", "splits", "text_of"]

@@ -1,0 +1,18 @@
+"""The kinds of stages."""
+
+from ..core.kinds import KindTable, Row
+
+_HERE = "neural_foundation.pipeline.stages"
+
+STAGES = KindTable(
+    "stages",
+    {
+        "prepare": Row(f"{_HERE}.prepare:Prepare", "recordings -> cleaned, continuous recordings"),
+        "split": Row(f"{_HERE}.split:Split", "who is held out, before anything learns"),
+        "fit": Row(f"{_HERE}.fit:Fit", "model + learner + data -> package"),
+        "evaluate": Row(f"{_HERE}.evaluate:Evaluate", "packages on held-out people -> scores"),
+        "export": Row(f"{_HERE}.export:Export", "package -> package with an ONNX step graph"),
+        "replay": Row(f"{_HERE}.replay:Replay", "a held-out recording, live, through the exported decoder"),
+        "report": Row(f"{_HERE}.report:Report", "one HTML page with figures and where they come from"),
+    },
+)

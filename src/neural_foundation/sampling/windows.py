@@ -1,0 +1,139 @@
+"""Windows cut from prepared (already cleaned, continuous) recordings.
+
+Shapes: n windows, C channels, T samples. A window is read when asked for; only its address is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from ..core.errors import DataError, SignalMismatchError, one_of
+from ..core.specs import SignalSpec, Spec
+from ..recordings import Session, read
+
+Indices = NDArray[np.int64]
+Labels = NDArray[np.str_]
+
+
+class Windows(Spec):
+    """How windows lie in a trial: the first `start_s` after its onset, then every `hop_s` while they fit."""
+
+    start_s: float = 0.0
+    length_s: float = Field(4.0, gt=0)
+    hop_s: float | None = Field(None, gt=0, description="one window a trial when absent")
+
+    def starts(self, onset_s: float, end_s: float) -> list[float]:
+        """Return the start of each window of a trial, in seconds; none where the first does not fit."""
+        first, tolerance = onset_s + self.start_s, 1e-6
+        room = end_s - first - self.length_s + tolerance
+        if room < 0:
+            return []
+        return [first] if self.hop_s is None else [first + k * self.hop_s for k in range(int(room / self.hop_s) + 1)]
+
+
+@dataclass(frozen=True)
+class WindowSet:
+    """Addresses of n windows of equal length, with what is known of each.
+
+    target : class index, -1 where unlabelled. trial : running number of the trial in its session.
+    start : first sample in the recording; file : index into `paths`.
+    """
+
+    spec: SignalSpec
+    n_times: int
+    paths: tuple[Path, ...]
+    file: Indices
+    start: Indices
+    target: Indices
+    trial: Indices
+    subject: Labels
+    session: Labels
+
+    def __len__(self) -> int:
+        return len(self.start)
+
+    def select(self, which: NDArray[np.bool_] | Indices | Sequence[int]) -> WindowSet:
+        """Return the windows at some indices, or where a mask is True."""
+        which = np.asarray(which)
+        names = ("file", "start", "target", "trial", "subject", "session")
+        return replace(self, **{n: getattr(self, n)[which] for n in names})
+
+    def of_subjects(self, subjects: Sequence[str]) -> WindowSet:
+        """Return the windows of some subjects."""
+        return self.select(np.isin(self.subject, list(subjects)))
+
+    def load(self, indices: Indices | Sequence[int] | None = None) -> NDArray[np.float32]:
+        """Return signals, float32 (n, n_chans, n_times); each file is opened once."""
+        indices = np.arange(len(self)) if indices is None else np.asarray(indices)
+        out = np.empty((len(indices), self.spec.n_chans, self.n_times), np.float32)
+        for file in np.unique(self.file[indices]):
+            with read(self.paths[file]) as session:
+                for row in np.flatnonzero(self.file[indices] == file):
+                    first = int(self.start[indices[row]])
+                    out[row] = session.signal.read(first, first + self.n_times)
+        return out
+
+
+def labelled(paths: Sequence[Path], windows: Windows, classes: Sequence[str]) -> WindowSet:
+    """Return the windows of all trials whose label is one of `classes`; DataError where that leaves too little."""
+    rows, spec = [], None
+    for file, path in enumerate(paths):
+        with read(path) as session:
+            spec = _same(spec, session.signal.spec, path)
+            rows += _trial_rows(file, session, windows, list(classes))
+    if spec is None or not rows:
+        raise DataError("No window fits any trial", allowed=f"trials labelled {one_of(classes)}, at least {windows.start_s + windows.length_s} s long", remedy="Check windows.start_s and windows.length_s against the trials")
+    present = {classes[r[2]] for r in rows}
+    if len(present) < 2:
+        raise DataError(f"All windows are of one class, '{present.pop()}'", allowed=f"at least two of {one_of(classes)}", remedy="Check the dataset's events")
+    return _window_set(spec, windows.length_s, paths, rows)
+
+
+def continuous(paths: Sequence[Path], length_s: float, hop_s: float) -> WindowSet:
+    """Return unlabelled windows over whole recordings, every `hop_s`."""
+    rows, spec = [], None
+    for file, path in enumerate(paths):
+        with read(path) as session:
+            signal = session.signal
+            spec = _same(spec, signal.spec, path)
+            n, hop = round(length_s * spec.sfreq), max(1, round(hop_s * spec.sfreq))
+            rows += [(file, s, -1, -1, session.subject, session.session_id) for s in range(0, signal.n_times - n + 1, hop)]
+    if spec is None or not rows:
+        raise DataError(f"No recording is as long as a window of {length_s} s", remedy="Give shorter windows")
+    return _window_set(spec, length_s, paths, rows)
+
+
+Row = tuple[int, int, int, int, str, str]
+
+
+def _trial_rows(file: int, session: Session, windows: Windows, classes: list[str]) -> list[Row]:
+    signal, trials = session.signal, session.trials
+    n = round(windows.length_s * signal.spec.sfreq)
+    rows = []
+    for trial, (onset, end, label) in enumerate(zip(trials.start_s, trials.end_s, trials.label, strict=True)):
+        if label not in classes:
+            continue
+        for start_s in windows.starts(float(onset), float(end)):
+            first = round((start_s - signal.start_s) * signal.spec.sfreq)
+            if 0 <= first <= signal.n_times - n and signal.valid(first, first + n).all():
+                rows.append((file, first, classes.index(label), trial, session.subject, session.session_id))
+    return rows
+
+
+def _same(known: SignalSpec | None, found: SignalSpec, path: Path) -> SignalSpec:
+    found = found.replace(subject=None)
+    if known is not None and (known.sfreq, known.ch_names) != (found.sfreq, found.ch_names):
+        raise SignalMismatchError(f"{path.name} has {found.n_chans} channels at {found.sfreq:g} Hz, the recordings before it {known.n_chans} at {known.sfreq:g} Hz, or other channel names", remedy="Add the signals 'pick' and 'resample' to the recipe")
+    return known or found
+
+
+def _window_set(spec: SignalSpec, length_s: float, paths: Sequence[Path], rows: list[Row]) -> WindowSet:
+    file, start, target, trial, subject, session = zip(*rows, strict=True)
+    integers = [np.asarray(v, np.int64) for v in (file, start, target, trial)]
+    return WindowSet(spec, round(length_s * spec.sfreq), tuple(paths), integers[0], integers[1], integers[2], integers[3], np.asarray(subject), np.asarray(session))
