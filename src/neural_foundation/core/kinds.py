@@ -86,6 +86,17 @@ class KindTable:
 
 
 TABLES: dict[str, KindTable] = {}
+# room of kinds -> the package whose `table` module holds them
+HOMES = {
+    "recordings": "recordings",
+    "signals": "signals",
+    "datasets": "datasets",
+    "metrics": "metrics",
+    "models": "models",
+    "learners": "learning",
+    "objectives": "learning",
+    "stages": "pipeline",
+}
 
 
 def register(room: str, *, law: Law = "none") -> Callable[[C], C]:
@@ -93,10 +104,19 @@ def register(room: str, *, law: Law = "none") -> Callable[[C], C]:
 
     def add(cls: C) -> C:
         kind = cls.model_fields["kind"].default
-        TABLES[room].rows[kind] = Row(cls, (cls.__doc__ or "").strip().partition("\n")[0], law)
+        table_of(room).rows[kind] = Row(cls, (cls.__doc__ or "").strip().partition("\n")[0], law)
         return cls
 
     return add
+
+
+def table_of(room: str) -> KindTable:
+    """Return a room's table, its module imported if need be; SpecError for a room that does not exist."""
+    if room not in TABLES and room in HOMES:
+        import_module(f"neural_foundation.{HOMES[room]}.table")
+    if room not in TABLES:
+        raise SpecError(f"There is no room '{room}'.{did_you_mean(room, HOMES)}", allowed=one_of(sorted(HOMES)))
+    return TABLES[room]
 
 
 class _KindSchema:

@@ -22,6 +22,7 @@ _ADVICE = {
     errno.ENOSPC: "The disk is full. Free some space and run again; nothing finished is lost",
     errno.EDQUOT: "The disk quota is used up. Free some space and run again; nothing finished is lost",
     errno.EROFS: "The folder is on a read-only file system. Choose another with --output",
+    errno.ENOTDIR: "A part of the path is a file. Choose another with --output",
     errno.EACCES: "You may not write there. Choose another folder with --output",
 }
 

@@ -157,10 +157,17 @@ def _facts(task: Task, job: Job, root: Path, inputs: dict[str, list[Output]], be
         "kind": task.spec.kind,
         "facts": task.facts,
         "inputs": {port: [{"stage": o.stage, "item": o.item, "key": o.key} for o in outputs] for port, outputs in inputs.items()},
-        "subjects": pseudonyms(job.subjects, root),
+        "subjects": _seen(job, root, inputs),
         "privacy": {"epsilon_spent": None},
         "run": {"command": job.command, "began_unix_s": round(began, 3), "seconds": round(time.time() - began, 3)},
     }
+
+
+def _seen(job: Job, root: Path, inputs: dict[str, list[Output]]) -> list[str]:
+    """Return the pseudonyms of whom the item saw: those its stage named, or all of its inputs'."""
+    if job.subjects:
+        return pseudonyms(job.subjects, root)
+    return sorted({s for outputs in inputs.values() for o in outputs for s in o.manifest["subjects"]})
 
 
 @contextmanager

@@ -1,0 +1,59 @@
+"""What must hold before learning starts, and the messages where it does not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..core.errors import DataError, SpecError, one_of
+from ..core.specs import TargetSpec
+from ..models.base import ModelSpec
+
+if TYPE_CHECKING:
+    from ..sampling.windows import WindowSet
+    from .base import Learner, Objective
+
+
+def same_family(model: ModelSpec, learner: Learner) -> None:
+    """Raise SpecError where the learner cannot fit this family of models."""
+    if model.family != learner.family:
+        given = f"Model '{getattr(model, 'kind', type(model).__name__)}' is fitted as {model.family}"
+        kind = "gradient" if model.family == "network" else "estimator"
+        raise SpecError(f"{given}, the learner fits {learner.family}s", remedy=f"Set learner: {{kind: {kind}}}")
+
+
+def known_target(objective: Objective, target: TargetSpec | None) -> None:
+    """Raise SpecError where a supervised objective has no target, or one it does not understand."""
+    if not objective.supervised:
+        return
+    kind = getattr(objective, "kind", type(objective).__name__)
+    if target is None:
+        raise SpecError(f"Objective '{kind}' needs a target", remedy="Give the recipe classes, or use 'masked'")
+    if target.task not in objective.tasks:
+        raise SpecError(f"Objective '{kind}' cannot learn a {target.task} target", allowed=one_of(objective.tasks))
+
+
+def labelled_part(windows: WindowSet, target: TargetSpec) -> WindowSet:
+    """Return the windows that have a target.
+
+    Raises
+    ------
+    DataError : none has, all are of one class, or a class index is not among the target's classes.
+    """
+    labels = np.asarray(windows.target)
+    if target.task != "classification":
+        return windows
+    kept = np.flatnonzero(labels >= 0)
+    present = np.unique(labels[kept])
+    if not len(kept):
+        raise DataError(f"None of {len(windows)} training windows is labelled", remedy="Check the events and classes")
+    if present[-1] >= target.n_outputs:
+        raise DataError(f"A window has class index {present[-1]}", allowed=f"0 to {target.n_outputs - 1}")
+    if len(present) < 2:
+        raise DataError(
+            f"All {len(kept)} training windows are of one class, '{target.classes[int(present[0])]}'",
+            allowed=f"at least two of {one_of(target.classes)}",
+            remedy="Check the split and the events",
+        )
+    return windows if len(kept) == len(windows) else windows.select(kept)

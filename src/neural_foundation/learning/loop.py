@@ -1,0 +1,252 @@
+"""The steps of training as one Lightning module.
+
+Lightning runs the loop, precision, clipping and accumulation. What it sees is ONE epoch of all steps, from wherever
+the run stands: its own way to resume in the middle of an epoch would give other batches. Our epochs, validation,
+stopping and checkpoints hang on the end of a step. All random choices are functions of (seed, epoch, step, item),
+torch's own (dropout) of (seed, step), so a checkpoint needs no generator's state.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from ..core.errors import DataError
+from ..core.seeds import derive
+from ..metrics.classification import balanced_accuracy
+from ..sampling.batches import Batch, Source
+from ..sampling.order import Order, fixed_batches
+from . import checkpoint
+from .base import Task
+from .checkpoint import Ledger
+from .optimiser import averages_at, rate
+
+if TYPE_CHECKING:
+    from .gradient import Gradient
+
+
+class Steps:
+    """The micro-batches of a run from its next step to its last; each batch comes in `accumulate` parts."""
+
+    def __init__(self, training: Training) -> None:
+        self.training = training
+        self.first = training.ledger.step
+
+    def __len__(self) -> int:
+        return (self.training.total - self.first) * self.training.learner.accumulate
+
+    def __iter__(self) -> Iterator[Batch]:
+        for step in range(self.first, self.training.total):
+            yield from self.training.parts(step)
+
+
+class Training(pl.LightningModule):  # type: ignore[misc]
+    """Network, loss and all that changes while they learn."""
+
+    def __init__(
+        self,
+        *,
+        learner: Gradient,
+        network: nn.Module,
+        loss: nn.Module,
+        optimiser: torch.optim.Optimizer,
+        average: AveragedModel | None,
+        order: Order,
+        source: Source,
+        held: Source | None,
+        task: Task,
+        run: str,
+    ) -> None:
+        super().__init__()
+        self.learner, self.task, self.run = learner, task, run
+        self.network, self.loss, self.average = network, loss, average
+        self.optimiser, self.order, self.source, self.held = optimiser, order, source, held
+        self.ledger, self.best = Ledger(), dict[str, Tensor]()
+        epochs = learner.max_epochs * order.steps_per_epoch
+        self.total = min(epochs, learner.max_steps or epochs)
+        self._sum: Tensor | float = 0.0
+        self._saved_at, self._asked, self._whole = time.monotonic(), False, True
+
+    # what Lightning calls
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return self.optimiser
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        return batch.to(device)
+
+    def on_fit_start(self) -> None:
+        if self.average is not None:
+            self.average.to(self.device)
+        self._say("training")
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> int | None:
+        if self.ledger.finished:
+            return -1
+        self._whole = False
+        factor = rate(self.learner, batch.step, self.total)
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.learner.lr * factor * group["factor"]
+        torch.manual_seed(derive(self.task.seed, "step", batch.step, batch_idx % self.learner.accumulate))
+        return None
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        losses: Tensor = self.loss(self.network, batch)
+        self._sum = self._sum + losses.detach().double().sum()
+        self.ledger.loss_count += len(batch)
+        # Lightning divides by the number of parts; they need not be of one size
+        share = self.learner.accumulate / len(self.order.indices(batch.step))
+        return losses.float().sum() * share
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        if (batch_idx + 1) % self.learner.accumulate == 0:
+            self._end_step()
+
+    # a step, an epoch
+
+    def parts(self, step: int) -> Iterator[Batch]:
+        """Yield the micro-batches of a step, on the CPU."""
+        seed, epoch, sfreq = derive(self.task.seed, "batch"), self.order.epoch(step), self.task.signal.sfreq
+        for items in np.array_split(self.order.indices(step), self.learner.accumulate):
+            batch = self.source.batch(items, seed=seed, epoch=epoch, step=step)
+            if self.learner.augment.active:
+                signal = self.learner.augment.apply(batch.signal, batch.draws("augment"), sfreq)
+                batch = replace(batch, signal=signal)
+            yield batch
+
+    def _end_step(self) -> None:
+        if self.average is not None and averages_at(self.learner, self.ledger.step, self.total):
+            self.average.update_parameters(self.network)
+        self.ledger.step += 1
+        done = self.ledger.step
+        if done % self.order.steps_per_epoch == 0 or done == self.total:
+            self._end_epoch()
+        self._whole = True
+        self._say(self._summary())
+        if self._asked or self._due():
+            self._save()
+        if self._asked:
+            raise KeyboardInterrupt
+
+    def _end_epoch(self) -> None:
+        ledger = self.ledger
+        row: dict[str, Any] = {"epoch": self.order.epoch(ledger.step - 1), "step": ledger.step}
+        row["learning_rate"] = self.learner.lr * rate(self.learner, ledger.step - 1, self.total)
+        row["train_loss"] = float(self._sum) / ledger.loss_count
+        self._sum, ledger.loss_count = 0.0, 0
+        row |= self._validate() if self.held is not None else {}
+        for name, value in row.items():
+            if not math.isfinite(value):
+                remedy = "Lower lr, or check the signals for values that are far too large"
+                raise DataError(f"{name} is {value} after step {ledger.step}", allowed="finite", remedy=remedy)
+        ledger.history.append(row)
+        for logger in self.trainer.loggers:
+            logger.log_metrics({k: v for k, v in row.items() if k != "step"}, ledger.step)
+        self._keep_best(row)
+        out_of_patience = self.learner.patience is not None and ledger.waited >= self.learner.patience
+        ledger.finished = ledger.step == self.total or out_of_patience
+
+    def _keep_best(self, row: dict[str, Any]) -> None:
+        if self.held is None:
+            return
+        score = -row["balanced_accuracy"] if self.learner.monitor == "balanced_accuracy" else row["validation_loss"]
+        if self.ledger.best is None or score < self.ledger.best:
+            self.ledger.best, self.ledger.waited = score, 0
+            self.best = {n: t.detach().clone() for n, t in self._current().state_dict().items()}
+        else:
+            self.ledger.waited += 1
+
+    @torch.no_grad()
+    def _validate(self) -> dict[str, float]:
+        """Return loss and, where the loss decides, balanced accuracy over the held windows as of new subjects."""
+        assert self.held is not None
+        network = self._current()
+        modes = [(m, m.training) for m in (*network.modules(), *self.loss.modules())]
+        network.eval()
+        self.loss.eval()
+        losses, chosen, true = [], [], []
+        for items in fixed_batches(len(self.held), self.learner.batch_size):
+            batch = self.held.batch(items, seed=derive(self.task.seed, "held"), population=True).to(self.device)
+            with self.trainer.precision_plugin.val_step_context():
+                loss, decided = self._judge(network, batch)
+            losses.append(loss.double().cpu())
+            if decided is not None:
+                chosen.append(decided.cpu())
+                true.append(batch.target.cpu())
+        for module, mode in modes:
+            module.training = mode
+        found = {"validation_loss": float(torch.cat(losses).mean())}
+        if chosen:
+            found["balanced_accuracy"] = balanced_accuracy(torch.cat(true).numpy(), torch.cat(chosen).numpy())
+        return found
+
+    def _judge(self, network: nn.Module, batch: Batch) -> tuple[Tensor, Tensor | None]:
+        decisions = getattr(self.loss, "decisions", None)
+        return decisions(network, batch) if decisions else (self.loss(network, batch), None)
+
+    def _current(self) -> nn.Module:
+        """Return the network as it would be handed back now: the average, once it has begun."""
+        begun = self.average is not None and int(self.average.n_averaged) > 0
+        return self.average.module if begun and self.average is not None else self.network
+
+    # on disk and back
+
+    def ask_to_stop(self) -> None:
+        """Stop after the step under way, with a checkpoint."""
+        self._asked = True
+
+    def save_if_whole(self) -> None:
+        """Write a checkpoint, unless a step is half done."""
+        if self._whole:
+            self._save()
+
+    def restore(self, ledger: Ledger, parts: dict[str, dict[str, Tensor]]) -> None:
+        """Take a checkpoint's place in the run."""
+        self.ledger, self.best, self._sum = ledger, parts["best"], ledger.loss_sum
+        self.network.load_state_dict(parts["network"])
+        self.loss.load_state_dict(parts["loss"])
+        checkpoint.restore_optimiser(self.optimiser, parts["optimiser"])
+        if self.average is not None:
+            self.average.load_state_dict(parts["average"])
+
+    def result(self) -> nn.Module:
+        """Return the best network of the validation, or the last, in eval mode on the CPU."""
+        network = self.network.cpu()
+        network.load_state_dict(self.best or self._current().state_dict())
+        return network.eval().requires_grad_(True)
+
+    def _due(self) -> bool:
+        every, done = self.learner.checkpoint_every_steps, self.ledger.step
+        in_steps = every is not None and done % every == 0
+        return self.ledger.finished or in_steps or time.monotonic() - self._saved_at >= self.learner.checkpoint_every_s
+
+    def _save(self) -> None:
+        self.ledger.loss_sum = float(self._sum)
+        tensors = {
+            "network": self.network.state_dict(),
+            "loss": self.loss.state_dict(),
+            "optimiser": checkpoint.optimiser_tensors(self.optimiser),
+            "average": self.average.state_dict() if self.average is not None else {},
+            "best": self.best,
+        }
+        checkpoint.write(self.task.folder / checkpoint.FOLDER, self.run, self.ledger, tensors)
+        self._saved_at = time.monotonic()
+
+    def _say(self, text: str) -> None:
+        self.task.progress(self.ledger.step, self.total, text)
+
+    def _summary(self) -> str:
+        if not self.ledger.history:
+            return "training"
+        row = self.ledger.history[-1]
+        names = ("train_loss", "validation_loss", "balanced_accuracy")
+        return ", ".join(f"{n.replace('_', ' ')} {row[n]:.3f}" for n in names if n in row)

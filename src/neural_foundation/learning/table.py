@@ -1,0 +1,25 @@
+"""The kinds of learners and of objectives: one row a kind."""
+
+from __future__ import annotations
+
+from ..core.kinds import KindTable, Row
+
+_HERE = "neural_foundation.learning"
+
+LEARNERS = KindTable(
+    "learners",
+    {
+        "gradient": Row(f"{_HERE}.gradient:Gradient", "networks, by gradient descent on an objective"),
+        "estimator": Row(f"{_HERE}.estimator:EstimatorLearner", "estimators, which fit themselves once"),
+    },
+)
+
+OBJECTIVES = KindTable(
+    "objectives",
+    {
+        "masked": Row(f"{_HERE}.objectives.masked:Masked", "predict hidden band power from what came before"),
+        "contrastive": Row(f"{_HERE}.objectives.contrastive:Contrastive", "recognise a window under change (InfoNCE)"),
+        "classify": Row(f"{_HERE}.objectives.classify:Classify", "cross-entropy, optionally blind to the subject"),
+        "regress": Row(f"{_HERE}.objectives.regress:Regress", "squared or Huber error of the outputs"),
+    },
+)

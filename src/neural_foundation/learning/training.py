@@ -1,0 +1,172 @@
+"""Training by gradients: what is set up before the first step and handed back after the last.
+
+The steps themselves are in `loop`, which is the Lightning module.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..core.errors import SpecError
+from ..core.seeds import derive
+from ..core.specs import digest, identity
+from ..sampling.batches import Source
+from ..sampling.order import fixed_batches, training_order
+from . import checkpoint
+from .base import Bound, Fitted, Task
+from .checks import known_target, labelled_part
+from .optimiser import adamw, averaged, freeze
+from .quiet import gentle_interrupt, guest
+from .weights import names_of, take
+
+if TYPE_CHECKING:
+    from .gradient import Gradient
+    from .loop import Training
+
+CALIBRATION_WINDOWS = 512
+
+
+def train(learner: Gradient, task: Task) -> Fitted:
+    """Return the trained network and its history; see `Gradient.fit` for the errors."""
+    device = torch.device(task.device)
+    if device.type not in ("cpu", "cuda"):
+        raise SpecError(f"device '{task.device}'", allowed="cpu, cuda or cuda:n")
+    with guest(device):
+        training = _prepared(learner, task)
+        saved = checkpoint.read(task.folder / checkpoint.FOLDER, training.run)
+        if saved is not None:
+            training.restore(*saved)
+        if not training.ledger.finished:
+            _run(training, learner, task, device)
+        return Fitted(training.result(), training.ledger.history)
+
+
+def _prepared(learner: Gradient, task: Task) -> Training:
+    """Return the module with network, loss, optimiser and data as before the first step."""
+    from .loop import Training
+
+    objective = learner.objective
+    known_target(objective, task.target)
+    windows, held = task.train, task.validation
+    if objective.supervised and task.target is not None:
+        windows = labelled_part(windows, task.target)
+        held = _labelled_or_none(held, task)
+    if learner.accumulate > len(windows):
+        raise SpecError(f"accumulate is {learner.accumulate}, there are {len(windows)} windows")
+    source = Source(windows, task.subjects, memory_bytes=int(learner.memory_gb * 2**30))
+    network = _network(learner, task, source)
+    torch.manual_seed(derive(task.seed, "objective"))
+    bound = Bound(network, task.signal, task.target, task.subjects, source, derive(task.seed, "objective"))
+    loss = objective.bind(bound)
+    freeze(network, learner.freeze)
+    return Training(
+        learner=learner,
+        network=network,
+        loss=loss,
+        optimiser=adamw(network, loss, learner, names_of(network, "front_end_names")),
+        average=averaged(network, learner),
+        order=training_order(
+            np.asarray(windows.subject),
+            np.asarray(windows.target),
+            batch_size=learner.batch_size,
+            seed=derive(task.seed, "order"),
+            balance=learner.balance,
+        ),
+        source=source,
+        held=None if held is None else Source(held, task.subjects, memory_bytes=int(learner.memory_gb * 2**30)),
+        task=task,
+        run=_run_key(learner, task, len(windows)),
+    )
+
+
+def _labelled_or_none(held: Any, task: Task) -> Any:
+    if held is None or task.target is None or task.target.task != "classification":
+        return held
+    kept = np.flatnonzero(np.asarray(held.target) >= 0)
+    return held.select(kept) if len(kept) else None
+
+
+def _network(learner: Gradient, task: Task, source: Source) -> nn.Module:
+    """Return the network with its first weights: random and calibrated, or those of the start."""
+    network = task.model.build(task.signal, task.target, subjects=len(task.subjects), seed=derive(task.seed, "network"))
+    if learner.gradient_checkpointing:
+        _checkpoint_activations(network, task)
+    if task.start is None:
+        calibrate: Any = getattr(network, "calibrate", None)
+        if calibrate is not None:
+            calibrate(_calibration(source, task.seed))
+        return network
+    heads = () if learner.keep_head else names_of(network, "head_names")
+    take(network, task.start, new=(*heads, *names_of(network, "subject_names")))
+    return network
+
+
+def _checkpoint_activations(network: nn.Module, task: Task) -> None:
+    able: list[Any] = [module for module in network.modules() if hasattr(module, "checkpointing")]
+    if not able:
+        raise SpecError(f"Model '{_kind(task.model)}' has no gradient checkpointing", remedy="Set it to false")
+    for module in able:
+        module.checkpointing = True
+
+
+def _calibration(source: Source, seed: int) -> Iterator[Tensor]:
+    """Yield signals of a fixed choice of training windows, for the statistics of the front end."""
+    chosen = np.random.default_rng(derive(seed, "calibration")).permutation(len(source))[:CALIBRATION_WINDOWS]
+    for part in fixed_batches(len(chosen), 64):
+        yield source.batch(np.sort(chosen)[part], seed=seed).signal
+
+
+def _run(training: Training, learner: Gradient, task: Task, device: torch.device) -> None:
+    """Run Lightning from the module's step to the end; KeyboardInterrupt comes through, with a checkpoint behind."""
+    from .loop import Steps
+
+    trainer = _trainer(learner, task, device)
+    python_state = random.getstate()
+    with gentle_interrupt(training.ask_to_stop):
+        try:
+            trainer.fit(training, train_dataloaders=Steps(training))
+        except SystemExit:  # what Lightning makes of KeyboardInterrupt
+            training.save_if_whole()
+            raise KeyboardInterrupt from None
+        finally:
+            random.setstate(python_state)
+
+
+def _trainer(learner: Gradient, task: Task, device: torch.device) -> Any:
+    from lightning.pytorch import Trainer
+    from lightning.pytorch.plugins.environments import LightningEnvironment
+
+    from .tracking import trackers
+
+    return Trainer(
+        accelerator="gpu" if device.type == "cuda" else "cpu",
+        devices=[device.index or 0] if device.type == "cuda" else 1,
+        precision="bf16-mixed" if learner.precision == "bf16" else "32-true",
+        max_epochs=1,
+        accumulate_grad_batches=learner.accumulate,
+        gradient_clip_val=learner.clip_norm or None,
+        logger=trackers(learner.tracking, task.folder / "logs", _kind(task.model)) or False,
+        plugins=[LightningEnvironment()],  # a job under SLURM is one process here too
+        default_root_dir=str(task.folder),
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        limit_val_batches=0,
+        use_distributed_sampler=False,
+    )
+
+
+def _run_key(learner: Gradient, task: Task, n: int) -> str:
+    facts = [identity(learner), identity(task.model), identity(task.signal), identity(task.target)]
+    return digest([*facts, task.seed, n, list(task.subjects), sorted(task.start or ())])
+
+
+def _kind(model: Any) -> str:
+    return str(getattr(model, "kind", type(model).__name__))

@@ -1,0 +1,154 @@
+"""What every model is: a frozen spec that, given what only the data knows, makes a network or an estimator.
+
+Shapes: signal (n, n_chans, n_times) in volts; target (n,) class indices; probability (n, n_classes).
+
+The two families differ in who fits them. A network is a torch module that `learning` trains by gradients; it streams
+and is exported. An estimator fits itself, once, from arrays; what it learned is a flat dict of numeric numpy arrays,
+so that it is saved without pickle and predicts the same bytes wherever these arrays are.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from neural_foundation.core.errors import DataError, PackageError, SignalMismatchError, SpecError, one_of
+from neural_foundation.core.specs import SignalSpec, Spec, TargetSpec
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Array = NDArray[Any]
+
+
+class ModelSpec(Spec):
+    """Base of every model's description.
+
+    `family` says which of the two makers a subclass gives: `build` (network) or `estimator` (estimator).
+    `context` says what state a decision may rest on, in training, evaluation and live alike: `trial` starts at a
+    trial's onset, `stream` is carried from the start of the recording. An estimator sees one window: `trial`.
+    """
+
+    family: ClassVar[Literal["network", "estimator"]]
+    context: Literal["trial", "stream"] = Field("trial", description="where the state of a decision starts")
+
+    @model_validator(mode="after")
+    def _estimators_see_windows(self) -> Self:
+        if self.family == "estimator" and self.context == "stream":
+            raise ValueError("an estimator decides on one window; leave context at 'trial'")
+        return self
+
+    def build(self, signal: SignalSpec, target: TargetSpec | None, *, subjects: int = 0, seed: int = 0) -> nn.Module:
+        """Return the untrained network, its weights a function of `seed`; SpecError unless `family` is network."""
+        raise SpecError(
+            f"Model '{self._name}' is an estimator and has no network to build",
+            remedy="Fit it with learner: {kind: estimator}",
+        )
+
+    def estimator(self, signal: SignalSpec, target: TargetSpec) -> Estimator:
+        """Return the unfitted estimator; SpecError unless `family` is estimator."""
+        raise SpecError(
+            f"Model '{self._name}' is a network and cannot fit itself",
+            remedy="Fit it with learner: {kind: gradient}",
+        )
+
+    @property
+    def _name(self) -> str:
+        return str(getattr(self, "kind", type(self).__name__))
+
+
+class Estimator(ABC):
+    """A classifier bound to one signal and one target, that fits itself from arrays.
+
+    Subclasses give `_fit`, `_probability` and set `_learned`, all that `fit` learned, as numeric arrays.
+    The checks of what comes in are here, once.
+    """
+
+    def __init__(self, signal: SignalSpec, target: TargetSpec) -> None:
+        if target.task != "classification" or target.n_outputs < 2:
+            raise SpecError(
+                f"{type(self).__name__} cannot decode a {target.task} target with {target.n_outputs} output(s)",
+                allowed="classification with two or more classes",
+            )
+        self.signal, self.target = signal, target
+        self._learned: dict[str, Array] = {}
+
+    @property
+    def n_classes(self) -> int:
+        return self.target.n_outputs
+
+    def fit(self, signal: Array, target: Array, subject: Array) -> Estimator:
+        """Learn from windows and return self.
+
+        Parameters
+        ----------
+        signal : (n, n_chans, n_times) volts. target : (n,) class indices. subject : (n,) pseudonyms, which group
+            the windows for inner cross-validation and for recentering.
+
+        Raises
+        ------
+        SignalMismatchError : other channels than the estimator was made for.
+        DataError : no windows, lengths that differ, values that are not finite, classes without a window.
+        """
+        signal, target, subject = self._checked(signal), np.asarray(target), np.asarray(subject)
+        if not len(signal) == len(target) == len(subject):
+            raise DataError(f"{len(signal)} windows, {len(target)} targets and {len(subject)} subjects do not match")
+        missing = [name for i, name in enumerate(self.target.classes) if not np.any(target == i)]
+        if missing:
+            raise DataError(
+                f"No training window has class {one_of(missing)}",
+                remedy="Choose folds or classes so that each class is in the training part",
+            )
+        self._fit(signal, target.astype(np.int64), subject.astype(str))
+        return self
+
+    def predict_proba(self, signal: Array) -> NDArray[np.float64]:
+        """Return the probability (n, n_classes) of each class for windows (n, n_chans, n_times)."""
+        if not self._learned:
+            raise DataError(f"{type(self).__name__} is not fitted", remedy="Call fit(...) or load(state) first")
+        return self._probability(self._checked(signal))
+
+    def state(self) -> dict[str, Array]:
+        """Return copies of all learned arrays: numeric, no objects, enough to predict the same elsewhere."""
+        return {name: np.array(value) for name, value in self._learned.items()}
+
+    def load(self, state: Mapping[str, Array]) -> Estimator:
+        """Take what `state()` gave and return self; PackageError where arrays are missing or unknown."""
+        expected = set(self._expected())
+        if set(state) != expected:
+            raise PackageError(
+                f"The state of {type(self).__name__} holds {one_of(sorted(state))}", allowed=one_of(sorted(expected))
+            )
+        self._learned = {name: np.array(value) for name, value in state.items()}
+        return self
+
+    @abstractmethod
+    def _fit(self, signal: Array, target: Array, subject: Array) -> None:
+        """Set `_learned` from checked arrays."""
+
+    @abstractmethod
+    def _probability(self, signal: Array) -> NDArray[np.float64]:
+        """Return probabilities for checked windows from `_learned` alone."""
+
+    @abstractmethod
+    def _expected(self) -> tuple[str, ...]:
+        """Return the names of the arrays in `_learned`."""
+
+    def _checked(self, signal: Array) -> Array:
+        signal = np.asarray(signal)
+        if signal.ndim != 3 or signal.shape[1] != self.signal.n_chans:
+            raise SignalMismatchError(
+                f"Windows have shape {signal.shape}", allowed=f"(n, {self.signal.n_chans}, n_times), one row a channel"
+            )
+        if len(signal) == 0 or signal.shape[2] == 0:
+            raise DataError(f"No samples: windows have shape {signal.shape}")
+        if not np.isfinite(signal).all():
+            raise DataError(
+                "Windows hold values that are not finite", remedy="Leave out windows marked invalid before fitting"
+            )
+        return signal

@@ -1,0 +1,329 @@
+"""The network of `multiscale`: its two forms are one function, `stream`, at one token or at many.
+
+Shapes: B batch, C channels, K virtual channels, R resonators, F = K R log powers + E slow waves, P samples a hop,
+M tokens, D width, H heads, V head width.
+
+State, all with B first: `resonators` (K, 4, R), `power` (K, R), `share` (R,), `age` (), `attention_00` ... (H, V, V),
+`evidence` (D,), `count` (); float64 throughout.
+
+The decision rests on two pooled quantities. The backbone's tokens are averaged since the start (or with fading
+weights), and so is the power of each resonator before its logarithm is taken: the log band power of all that was
+heard, which alone makes the network a band-power classifier. The backbone starts as the identity and its share of
+the features at zero, so training starts from there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..core.errors import SignalMismatchError, SpecError
+from ..core.seeds import derive, generator
+from ..core.specs import Position, SignalSpec, TargetSpec
+from .layers.decay import running_sum
+from .layers.gradient_reversal import reverse_gradient
+from .layers.linear_attention import Backbone, RMSNorm
+from .layers.resonators import Resonators, Scale, spaced
+from .layers.spatial import SpatialFilter
+from .layers.subjects import SubjectAdapter
+from .multiscale import Multiscale
+from .network import Network, NetworkOutput, State
+
+log = logging.getLogger(__name__)
+FLOOR = 1e-10  # of the signal's mean power, added before a logarithm
+NULL = 0.05  # of the mean power so far, added too: a resonator's momentary zero is no event, and has no exact logarithm
+LIMIT = 8.0  # standard deviations beyond which a feature is cut
+
+
+@contextlib.contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Draw torch's random numbers from a seed of our own and leave the process's generator as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive(seed, "multiscale"))
+        yield
+
+
+def usable_scales(spec: Multiscale, sfreq: float, hop: int) -> tuple[list[Scale], tuple[str, ...]]:
+    """Return the scales that a rate can carry, and the names of those left out (under two samples long)."""
+    kept, left = [], []
+    for length, count in zip(spec.scales_s, spec.resonators, strict=True):
+        scale = Scale(length, _centres(spec, length, count, sfreq), _sub_steps(length, hop / sfreq, hop))
+        if length * sfreq < 2:
+            left.append(scale.name)
+        else:
+            kept.append(scale)
+    if not kept:
+        raise SpecError(
+            f"At {sfreq:g} Hz none of the scales {', '.join(left)} is two samples long", remedy="Give longer scales_s or a higher rate"
+        )
+    return kept, tuple(left)
+
+
+def _centres(spec: Multiscale, length: float, count: int, sfreq: float) -> tuple[float, ...]:
+    """Return centre frequencies: evenly spaced from 0.3 s on; one period or more long, and under 0.45 of the rate."""
+    top = 0.45 * sfreq
+    low = max(spec.low_hz, 0.4 / length) if length >= 0.05 else 0.1 / length
+    high = spec.high_hz if length >= 0.05 else max(100.0, 1.0 / length)
+    high = min(high, top)
+    return spaced(min(low, high / 2), high, count, logarithmic=length < 0.3)
+
+
+def _sub_steps(length: float, hop_s: float, hop: int) -> int:
+    return max(1, min(hop, round(hop_s / (length if length < 0.05 else length / 2))))
+
+
+class MultiscaleNetwork(Network):
+    """The network of a `Multiscale` spec, bound to a signal and a target.
+
+    scales_left_out : names of the time scales that the signal's rate cannot carry.
+    """
+
+    feature_mean: Tensor
+    feature_std: Tensor
+    pooled_mean: Tensor
+    pooled_std: Tensor
+    input_gain: Tensor
+
+    def __init__(self, spec: Multiscale, signal: SignalSpec, target: TargetSpec | None, *, subjects: int = 0, seed: int = 0) -> None:
+        super().__init__()
+        self.spec, self.signal, self.target, self.subjects = spec, signal, target, subjects
+        self.front_end_names: tuple[str, ...] = ("spatial", "resonators")
+        self.head_names: tuple[str, ...] = ("readout", "reconstruct")
+        self.subject_names: tuple[str, ...] = ("adapter", "adversary")
+        self.hop = max(1, round(spec.hop_s * signal.sfreq))
+        scales, self.scales_left_out = usable_scales(spec, signal.sfreq, self.hop)
+        if self.scales_left_out:
+            log.info("multiscale at %g Hz: scale %s left out (under two samples)", signal.sfreq, ", ".join(self.scales_left_out))
+        self.width, self.filters = spec.sized("d_model"), spec.sized("virtual_channels")
+        self.spatial = SpatialFilter(
+            signal.ch_names, signal.positions, n_filters=self.filters, n_sites=spec.sites, rng=generator(seed, "spatial")
+        )
+        self.resonators = Resonators(scales, sfreq=signal.sfreq, hop=self.hop)
+        self._features()
+        self._body()
+        self._heads()
+
+    @property
+    def n_chans(self) -> int:  # type: ignore[override]
+        return self.spatial.n_chans
+
+    @property
+    def gradient_checkpointing(self) -> bool:
+        """Whether the inside of the backbone's blocks is computed again on the way back instead of being kept."""
+        return self.backbone.checkpointing
+
+    @gradient_checkpointing.setter
+    def gradient_checkpointing(self, on: bool) -> None:
+        self.backbone.checkpointing = on
+
+    @property
+    def scales(self) -> tuple[str, ...]:
+        """Names of the time scales in use."""
+        return tuple(s.name for s in self.resonators.scales)
+
+    def _features(self) -> None:
+        slow, first = [], 0
+        for scale in self.resonators.scales:
+            slow += [first + i for i, f in enumerate(scale.centres_hz) if 0.05 <= scale.length_s <= 0.3 and f <= self.spec.slow_hz]
+            first += len(scale.centres_hz)
+        self.slow = slow
+        self.n_powers = self.filters * self.resonators.n_resonators
+        self.n_waves = self.filters * 2 * len(slow)
+        self.register_buffer("input_gain", torch.tensor(1e5))
+        self.register_buffer("feature_mean", torch.zeros(self.n_powers + self.n_waves))
+        self.register_buffer("feature_std", torch.ones(self.n_powers + self.n_waves))
+        self.register_buffer("pooled_mean", torch.zeros(self.n_powers))
+        self.register_buffer("pooled_std", torch.ones(self.n_powers))
+
+    def _body(self) -> None:
+        spec, width = self.spec, self.width
+        rank, dropout = spec.adapter_rank, spec.subject_dropout
+        self.adapter = SubjectAdapter(self.subjects, self.filters, self.resonators.n_resonators, rank=rank, dropout=dropout)
+        self.embed = nn.Linear(self.n_powers + self.n_waves, width)
+        with torch.no_grad():
+            self.embed.weight[:, self.n_powers :] = 0.0  # waves are learned where they help
+        self.mask_token = nn.Parameter(torch.zeros(width))
+        self.dropout = nn.Dropout(spec.dropout)
+        self.backbone = Backbone(
+            width,
+            spec.sized("n_layers"),
+            spec.sized("n_heads"),
+            longest=spec.sized("longest_tokens"),
+            dropout=spec.dropout,
+            checkpointing=spec.checkpointing,
+        )
+        self.token_norm = RMSNorm(width)
+        self.pooled = nn.Linear(self.n_powers, width)
+        self.token_gain = nn.Parameter(torch.full((width,), 0.1))
+        decay = 0.0 if spec.context == "trial" else -self.hop / (self.signal.sfreq * spec.tau_s)
+        self.register_buffer("log_gamma", torch.tensor(decay, dtype=torch.float64), persistent=False)
+
+    def _heads(self) -> None:
+        if self.target is not None:
+            self.readout = nn.Linear(self.width, self.target.n_outputs)
+            nn.init.normal_(self.readout.weight, std=0.02)
+            nn.init.zeros_(self.readout.bias)
+        else:
+            self.reconstruct = nn.Linear(self.width, self.n_powers + self.n_waves)
+        if self.subjects:
+            self.adversary = nn.Sequential(nn.Linear(self.width, self.width), nn.GELU(), nn.Linear(self.width, self.subjects))
+
+    # ---- state -------------------------------------------------------------------------------------------------
+
+    def start(self, batch: int = 1) -> State:
+        device, wide = self.mask_token.device, torch.float64
+        heads = self.spec.sized("n_heads")
+        head = self.width // heads
+        sizes: dict[str, tuple[int, ...]] = {
+            "resonators": (self.filters, 4, self.resonators.n_resonators),
+            "power": (self.filters, self.resonators.n_resonators),
+            "share": (self.resonators.n_resonators,),
+            "age": (),
+            **{f"attention_{i:02d}": (heads, head, head) for i in range(self.spec.sized("n_layers"))},
+            "evidence": (self.width,),
+            "count": (),
+        }
+        return {name: torch.zeros(batch, *size, dtype=wide, device=device) for name, size in sizes.items()}
+
+    def bind_montage(self, positions: Sequence[Position | None], mask: Sequence[bool] | None = None, *, names: Sequence[str] | None = None) -> None:
+        """Take signals of another montage from now on; see `SpatialFilter.bind_montage`."""
+        self.spatial.bind_montage(positions, mask, names=names)
+
+    # ---- the one path ------------------------------------------------------------------------------------------
+
+    def stream(
+        self, signal: Tensor, state: State, subject: Tensor | None = None, token_mask: Tensor | None = None
+    ) -> tuple[NetworkOutput, State]:
+        self._check_whole(signal)
+        with torch.autocast(signal.device.type, enabled=False):
+            tokens, pooled, state = self._front(signal.float(), state)
+            tokens, pooled = self._standardise(tokens, pooled, subject)
+        embedded = self.embed(self.dropout(tokens))
+        if token_mask is not None:
+            embedded = torch.where(token_mask[..., None], self.mask_token.to(embedded.dtype), embedded)
+        names = [n for n in state if n.startswith("attention_")]
+        hidden, memories = self.backbone(self.dropout(embedded), [state[n] for n in names])
+        hidden = self.token_norm(hidden)
+        state = {**state, **dict(zip(names, memories, strict=True))}
+        features, state = self._pool(hidden, pooled, state)
+        return self._output(features, hidden, tokens), state
+
+    def _check_whole(self, signal: Tensor) -> None:
+        if signal.ndim != 3 or signal.shape[1] != self.n_chans or signal.shape[2] % self.hop or not signal.shape[2]:
+            raise SignalMismatchError(
+                f"A step was given a signal of shape {tuple(signal.shape)}",
+                allowed=f"(batch, {self.n_chans}, m * {self.hop}) with m of 1 or more: whole tokens of {self.hop} samples",
+            )
+
+    def _front(self, signal: Tensor, state: State) -> tuple[Tensor, Tensor, State]:
+        """Return log powers and waves (B, M, F), pooled log powers (B, M, K R) and the state after."""
+        count = signal.shape[2] // self.hop
+        virtual = self.spatial(signal * self.input_gain)
+        power, b, resonators = self.resonators(virtual, state["resonators"])
+        share = self.resonators.share(state["age"], count)
+        power = power.transpose(1, 2)  # (B, M, K, R)
+        powers, power_sum = running_sum(power.flatten(2), state["power"].flatten(1), self.log_gamma)
+        shares, share_sum = running_sum(share, state["share"], self.log_gamma)
+        mean = (powers.unflatten(2, (self.filters, -1)) / shares[:, :, None]).float()
+        tokens = torch.log(power / share[:, :, None] + NULL * mean + FLOOR).flatten(2)
+        if self.slow:
+            tokens = torch.cat([tokens, b[..., self.slow].transpose(1, 2).flatten(2)], 2)
+        after = {"resonators": resonators, "power": power_sum.view_as(state["power"]), "share": share_sum, "age": state["age"] + count}
+        return tokens, torch.log(mean + FLOOR).flatten(2), {**state, **after}
+
+    def _standardise(self, tokens: Tensor, pooled: Tensor, subject: Tensor | None) -> tuple[Tensor, Tensor]:
+        shift = self.adapter(subject, tokens.shape[0])[:, None]
+        tokens = (tokens - self.feature_mean) / self.feature_std
+        powers = (tokens[..., : self.n_powers] + shift).clamp(-LIMIT, LIMIT)
+        waves = tokens[..., self.n_powers :].clamp(-LIMIT, LIMIT)
+        pooled = ((pooled - self.pooled_mean) / self.pooled_std + shift).clamp(-LIMIT, LIMIT)
+        return torch.cat([powers, waves], 2), pooled
+
+    def _pool(self, hidden: Tensor, pooled: Tensor, state: State) -> tuple[Tensor, State]:
+        """Return the features (B, M, D): mean of tokens so far, beside the pooled log power."""
+        sums, evidence = running_sum(hidden, state["evidence"], self.log_gamma)
+        ones = torch.ones_like(hidden[..., :1])
+        counts, count = running_sum(ones, state["count"][:, None], self.log_gamma)
+        features = self.pooled(self.dropout(pooled)) + self.token_gain * (sums / counts).to(hidden.dtype)
+        return features, {**state, "evidence": evidence, "count": count[:, 0]}
+
+    def _output(self, features: Tensor, hidden: Tensor, tokens: Tensor) -> NetworkOutput:
+        logits = self.readout(features) if self.target is not None else None
+        reconstruction = self.reconstruct(hidden) if self.target is None else None
+        subject_logits = None
+        if self.subjects and self.training:
+            subject_logits = self.adversary(reverse_gradient(features[:, -1], self.spec.adversary))
+        return NetworkOutput(logits, features, tokens.detach(), subject_logits, reconstruction)
+
+    # ---- before training ---------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def calibrate(self, batches: Iterable[Tensor]) -> None:
+        """Set input gain (first batch), mean and spread of all features from signals (B, C, T) in the model's units."""
+        sums: list[Tensor] = []
+        n_tokens = n_windows = 0
+        for signal in batches:
+            self._check(signal)
+            if not sums:
+                self._set_gain(signal)
+            tokens, last = self._front_of(signal)
+            parts = [tokens.sum((0, 1)), tokens.square().sum((0, 1)), last.sum(0), last.square().sum(0)]
+            sums = parts if not sums else [a + b for a, b in zip(sums, parts, strict=True)]
+            n_tokens, n_windows = n_tokens + tokens.shape[0] * tokens.shape[1], n_windows + len(last)
+        if n_windows < 2:
+            raise SignalMismatchError(f"{n_windows} window(s) are too few to calibrate on", allowed="two or more")
+        feature, pooled = ("feature", *sums[:2], n_tokens, 1e-3), ("pooled", *sums[2:], n_windows, 0.1)
+        for name, first, second, n, least in (feature, pooled):
+            mean = first / n
+            spread = (second / n - mean.square()).clamp(min=0).sqrt()
+            getattr(self, f"{name}_mean").copy_(mean)
+            getattr(self, f"{name}_std").copy_(spread.clamp(min=least))
+
+    def _set_gain(self, signal: Tensor) -> None:
+        rms = self.spatial(signal.float()).double().square().mean().sqrt()
+        self.input_gain.copy_(1.0 / rms.clamp(min=1e-12))
+
+    def _front_of(self, signal: Tensor) -> tuple[Tensor, Tensor]:
+        """Return features of all tokens (B, M, F) and pooled ones of the last (B, K R), float64, before scaling."""
+        state, tokens = self.start(signal.shape[0]), []
+        pooled = torch.zeros(0)
+        for first in range(0, signal.shape[2] // self.hop * self.hop, self.chunk * self.hop):
+            piece = signal[:, :, first : min(first + self.chunk * self.hop, signal.shape[2] // self.hop * self.hop)]
+            part, pooled, state = self._front(piece.float(), state)
+            tokens.append(part.double())
+        return torch.cat(tokens, 1), pooled[:, -1].double()
+
+    # ---- for people --------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def describe(self) -> dict[str, object]:
+        """Return what a card says of the network: size, scales, frequencies and time constants as learned."""
+        return {
+            "parameters": self.n_parameters(),
+            "hop_s": self.hop / self.signal.sfreq,
+            "scales": list(self.scales),
+            "scales_left_out": list(self.scales_left_out),
+            "frequencies_hz": [round(f, 3) for f in self.resonators.frequencies().tolist()],
+            "time_constants_s": [round(t, 5) for t in self.resonators.time_constants().tolist()],
+        }
+
+    @torch.no_grad()
+    def spatial_filters(self) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+        """Return the filters (K, C) on the channels of the bound montage."""
+        return self.spatial.weight().cpu().numpy()
+
+    @property
+    def token_rate(self) -> float:
+        """Tokens per second."""
+        return self.signal.sfreq / self.hop
+
+    @property
+    def settling_s(self) -> float:
+        """Seconds after which the start is forgotten by the slowest resonator to one part in a hundred."""
+        return math.log(100.0) * max(s.length_s for s in self.resonators.scales)

@@ -1,0 +1,137 @@
+"""evaluate: each package on the people (or times) its fold held out; scores beside baselines, chance and ceiling."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from ...core.errors import DataError
+from ...core.lineage import Output
+from ...core.store import read_json, save_arrays, write_json
+from ...evaluation.patterns import subject_patterns, window_covariances
+from ...evaluation.scores import Predictions, score
+from ...metrics import topography_correlation
+from ...models.package import Package
+from ...sampling.windows import WindowSet, labelled
+from ..stage import Job, Port, Stage
+from .prepare import Prepared
+from .split import Fold
+
+
+class Evaluate(Stage):
+    """Score models on held-out windows. `models` are what the recipe is about, `baselines` stand beside them."""
+
+    kind: Literal["evaluate"] = "evaluate"
+    permutations: int = 1000
+    band_hz: tuple[float, float] | None = None
+
+    takes = {"data": Port("Prepared", many=True), "models": Port("Package", many=True), "baselines": Port("Package", many=True, required=False)}
+    gives: ClassVar[str] = "Scores"
+
+    def run(self, job: Job) -> None:
+        data = Prepared.of(job.inputs["data"])
+        windows = labelled(data.paths, data.windows, data.classes)
+        predictions = self._predictions(job, windows)
+        baselines = sorted({model_name(o) for o in job.inputs.get("baselines", [])})
+        job.subjects.update(data.subjects)
+        scores = score(predictions, data.classes, job.seed, baselines=baselines, permutations=self.permutations)
+        scores["baselines"] = baselines
+        scores["ceiling"] = _ceiling(data)
+        for p in predictions:
+            p.save(job.folder / f"predictions-{p.model}.npz")
+        if len(data.classes) == 2:
+            patterns = self._patterns(windows, next(p for p in predictions if p.model not in baselines), data)
+            scores["patterns"] = patterns.pop("facts")
+            save_arrays(job.folder / "patterns.npz", patterns)
+        write_json(job.folder / "scores.json", scores)
+
+    def _predictions(self, job: Job, windows: WindowSet) -> list[Predictions]:
+        outputs = [*job.inputs["models"], *job.inputs.get("baselines", [])]
+        parts: dict[str, list[Predictions]] = {}
+        for done, output in enumerate(outputs):
+            job.progress(done, len(outputs), f"deciding with {output.stage} {output.item}")
+            parts.setdefault(model_name(output), []).append(predict(output, windows))
+        return [_in_order(Predictions.join(p)) for p in parts.values()]
+
+    def _patterns(self, windows: WindowSet, predictions: Predictions, data: Prepared) -> dict[str, Any]:
+        """Return Haufe patterns of the first model: where the power lies that drives its decision."""
+        first = predictions.pick(predictions.seed == predictions.seed[0])
+        covariance = window_covariances(windows.load(), windows.spec.sfreq, self.band_hz)[_rows(windows, first)]
+        odds = np.log(np.clip(first.probability[:, 1], 1e-6, 1)) - np.log(np.clip(first.probability[:, 0], 1e-6, 1))
+        made = subject_patterns(covariance, odds, first.subject)
+        # a class drives its decision by power that falls (desynchronisation): the map of class 1 is the negative one
+        maps = {"positive": made.positive[0], "negative": made.negative[0]}
+        facts: dict[str, Any] = {"model": predictions.model, "positive_strength": float(made.positive_strength[0]), "negative_strength": float(made.negative_strength[0])}
+        truth = _true_topographies(data)
+        for way, values in maps.items():
+            if truth:
+                likeness = {side: topography_correlation(values, t) for side, t in truth.items()}
+                facts[f"{way}_source"] = best = max(likeness, key=lambda side: likeness[side])
+                facts[f"{way}_correlation"] = likeness[best]
+        return {"facts": facts, **maps, **{f"true_{side}": t for side, t in truth.items()}}
+
+
+def predict(output: Output, windows: WindowSet) -> Predictions:
+    """Return what a fitted package says of the windows its fold held out."""
+    fold = Fold.model_validate(read_json(output.path("fold.json")))
+    test = fold.choose(windows, "test")
+    if not len(test):
+        raise DataError(f"Fold '{fold.name}' holds nobody out", remedy="Fit with for_each: a split, so that there are people to evaluate on")
+    probability = Package.open(output.folder).predict_proba(test.load())
+    axes = output.manifest["facts"]["item"]
+    fold_index = np.full(len(test), int(fold.name) if fold.name.isdigit() else 0)
+    seed = np.full(len(test), int(axes.get("seed", 0)))
+    return Predictions(model_name(output), probability, test.target, test.subject, test.session, test.trial, fold_index, seed)
+
+
+def model_name(output: Output) -> str:
+    """Return the stage's name, with the values of axes other than folds and seeds: "scratch.train_subjects-1"."""
+    axes = output.manifest["facts"]["item"]
+    return ".".join([output.stage, *(f"{a}-{v}" for a, v in sorted(axes.items()) if a not in {"fold", "seed"})])
+
+
+def _in_order(p: Predictions) -> Predictions:
+    return p.pick(np.lexsort((np.arange(len(p.trial)), p.trial, p.session, p.subject, p.seed)))
+
+
+def _rows(windows: WindowSet, p: Predictions) -> Any:
+    """Return the index in `windows` of each predicted window: both are ordered by session, trial and place in it."""
+    order = np.lexsort((windows.start, windows.trial, windows.session, windows.subject))
+    return order[np.isin(windows.subject[order], p.subject)]
+
+
+def _truths(data: Prepared) -> list[Any]:
+    from ...datasets.simulated import truth
+
+    return [truth(o.folder, f["subject"]) for o, f in zip(data.outputs, data.facts, strict=True) if _truth_file(o.folder, f["subject"]).exists()]
+
+
+def _truth_file(folder: Path, subject: str) -> Path:
+    return folder / f"{subject}-truth.npz"
+
+
+def _ceiling(data: Prepared) -> dict[str, Any] | None:
+    """Return what the true sources allow, where the data was simulated."""
+    truths = _truths(data)
+    if not truths:
+        return None
+    from ...datasets.simulated import ceiling
+
+    w = data.windows
+    made = ceiling(truths, start_s=w.start_s, length_s=w.length_s)
+    return {"accuracy": made.accuracy, "subjects": dict(zip(data.subjects, made.across.tolist(), strict=True)), "within": made.within.tolist()}
+
+
+def _true_topographies(data: Prepared) -> dict[str, Any]:
+    """Return the mean true topography of each source over subjects, average-referenced as the recordings are."""
+    truths = _truths(data)
+    found = {}
+    for side in ("left", "right"):
+        maps = [getattr(t, f"{side}_source") for t in truths]
+        unit = [(m - m.mean()) / np.linalg.norm(m - m.mean()) for m in maps]
+        if unit:
+            found[side] = np.mean([u * np.sign(u @ unit[0]) for u in unit], 0)
+    return found
+

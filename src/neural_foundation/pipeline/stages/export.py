@@ -1,0 +1,44 @@
+"""export: a package with its step graph: the state is in its inputs and outputs."""
+
+from __future__ import annotations
+
+import shutil
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+
+from ...core.errors import SpecError
+from ...core.store import atomic, read_json, write_json
+from ...models.package import CARD, FACTS, GRAPH, WEIGHTS, Package
+from ..stage import Job, Port, Stage
+
+KEPT = (FACTS, WEIGHTS, CARD, "fold.json")
+
+
+class Export(Stage):
+    """Export the network of one fold for live decoding."""
+
+    kind: Literal["export"] = "export"
+    fold: str | int | None = Field(None, description="which fold's package, where there are several")
+    formats: tuple[Literal["onnx"], ...] = ("onnx",)
+
+    takes = {"model": Port("Package")}
+    gives: ClassVar[str] = "Exported"
+
+    def run(self, job: Job) -> None:
+        source = job.one("model")
+        package = Package.open(source.folder)
+        if package.facts.model.family != "network":
+            raise SpecError(f"Stage '{job.stage}' cannot export '{source.stage}': an estimator has no step graph", allowed="a model that streams")
+        for name in KEPT:
+            with atomic(job.folder / name) as temporary:
+                shutil.copyfile(source.path(name), temporary)
+        write_json(job.folder / "export.json", self._graph(package, job))
+
+    def _graph(self, package: Package, job: Job) -> dict[str, Any]:
+        from ...export.step_graph import export_step
+
+        with atomic(job.folder / GRAPH) as temporary:
+            graph = export_step(package.network(), temporary)
+        job.progress(1, 1, "exported")
+        return {"graph": GRAPH, "hop": graph.hop, "fold": read_json(job.folder / "fold.json")["name"]}

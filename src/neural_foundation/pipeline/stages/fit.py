@@ -1,0 +1,103 @@
+"""fit: model + learner + data -> package. One item a fold; goes on from its checkpoints after a kill."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from ...core.device import resolve
+from ...core.errors import DataError, SpecError
+from ...core.kinds import of
+from ...core.lineage import Output
+from ...core.specs import TargetSpec
+from ...core.store import read_json, write_json
+from ...learning.base import Learner
+from ...learning.table import LEARNERS
+from ...models.base import ModelSpec
+from ...models.table import MODELS
+from ...sampling.windows import Windows, WindowSet, continuous, labelled
+from ..stage import Job, Port, Stage
+from .prepare import Prepared
+from .split import Fold, read_fold
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Fit(Stage):
+    """Fit a model to the training subjects of a fold (to all, without a split)."""
+
+    kind: Literal["fit"] = "fit"
+    model: of(MODELS, ModelSpec) | None = Field(None, description="left out where 'start' brings one")  # type: ignore[valid-type]
+    learner: of(LEARNERS, Learner)  # type: ignore[valid-type]
+    windows: Windows | None = Field(None, description="for learning without labels: cut over whole recordings")
+    train_subjects: int | None = Field(None, ge=1, description="use only so many of the training subjects")
+
+    takes = {"data": Port("Prepared", many=True), "start": Port("Package", required=False)}
+    gives: ClassVar[str] = "Package"
+    resumes: ClassVar[bool] = True
+
+    def run(self, job: Job) -> None:
+        from ...learning.fit import discard_checkpoints, fit
+        from ...models.package import Facts, save
+
+        data = Prepared.of(job.inputs["data"])
+        fold = self._fold(job, data)
+        start, weights = self._start(job)
+        model = self.model or start
+        if model is None:
+            raise SpecError(f"Stage '{job.stage}' has no model", remedy="Give it 'model', or 'inputs.start'")
+        train, validation, target, windows = self._windows(data, fold)
+        names = sorted(set(train.subject.tolist()))
+        job.subjects.update(fold.train + fold.validation)
+        fitted = fit(model, self.learner, train, validation, signal=train.spec, target=target, subjects=names, folder=job.folder, seed=job.seed, start=weights, device=resolve(job.device), progress=job.progress)
+        facts = Facts(model=model, chain=data.chain, raw=data.raw, signal=train.spec, target=target, windows=windows, subjects=tuple(names), name=job.stage, trained=_trained(job, train, data))
+        save(job.folder, facts, _arrays(model, fitted.model))
+        write_json(job.folder / "history.json", fitted.history)
+        write_json(job.folder / "fold.json", fold.model_dump(mode="json"))
+        discard_checkpoints(job.folder)
+
+    def _fold(self, job: Job, data: Prepared) -> Fold:
+        if "split" in job.inputs:
+            fold = read_fold(job.one("split"), job.item["fold"])
+        else:
+            fold = Fold(name="all", train=data.subjects, validation=(), test=())
+        return fold.with_train_subjects(self.train_subjects, job.seed) if self.train_subjects else fold
+
+    def _start(self, job: Job) -> tuple[ModelSpec | None, dict[str, Tensor] | None]:
+        from ...models.package import Package
+
+        if not job.inputs.get("start"):
+            return None, None
+        package = Package.open(job.one("start").folder)
+        return package.facts.model, dict(package.network().state_dict())
+
+    def _windows(self, data: Prepared, fold: Fold) -> tuple[WindowSet, WindowSet | None, TargetSpec | None, Windows]:
+        if self.windows is not None:
+            cut = self.windows
+            every = continuous(data.paths_of(fold.train + fold.validation), cut.length_s, cut.hop_s or cut.length_s)
+            target = None
+        else:
+            cut = data.windows
+            every = labelled(data.paths, cut, data.classes)
+            target = TargetSpec(classes=data.classes)
+        train, validation = fold.choose(every, "train"), fold.choose(every, "validation")
+        if not len(train):
+            raise DataError(f"Fold '{fold.name}' has no training windows", remedy="Check the split's subjects against the prepared ones")
+        return train, validation if len(validation) else None, target, cut
+
+
+def _arrays(model: ModelSpec, fitted: Any) -> dict[str, Any]:
+    from ...models.package import tensors
+
+    return dict(fitted.state()) if model.family == "estimator" else tensors(fitted.state_dict())
+
+
+def _trained(job: Job, train: WindowSet, data: Prepared) -> dict[str, Any]:
+    return {"seed": job.seed, "windows": len(train), "dataset": data.dataset["title"], "licence": data.dataset["licence"], "stage": job.stage, "key": job.key}
+
+
+def history_of(output: Output) -> list[dict[str, Any]]:
+    """Return the learning history a fit wrote, one row an epoch."""
+    return list(read_json(output.path("history.json")))

@@ -1,0 +1,142 @@
+"""The stepping decoder: raw samples in, decisions out, by the package's own chain and exported graph.
+
+It is a transducer (the chunk law holds through the exported graph): its output is a stream of class probabilities
+(n_classes, n_tokens), one a token; `valid` is False where more than half of a token's samples were not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core.errors import SignalMismatchError, StreamError
+from ..core.specs import SignalSpec
+from ..core.stream import Chunk, State, Transducer
+from ..models.package import Package, channel_list
+from ..signals.chain import chain
+from .engine import StepEngine
+from .ring import Ring
+
+
+class StreamDecoder(Transducer):
+    """Decode a live stream.
+
+    Parameters
+    ----------
+    package : an exported package with a task.
+    signal : what the stream is; must have the package's rate and channels (other orders are a mismatch).
+    resets_s : seconds from the first sample at which the model's state starts anew (onset of a trial), for a model
+        with context 'trial'. `reset()` does the same from the next sample on.
+
+    Raises
+    ------
+    SignalMismatchError : another rate or other channels. StreamError : a chain that cannot run live.
+    """
+
+    def __init__(self, package: Package, signal: SignalSpec | None = None, *, resets_s: Sequence[float] = ()) -> None:
+        facts = package.facts
+        if facts.target is None:
+            raise StreamError(f"Package '{facts.name}' decodes nothing: it was only pre-trained", remedy="Give the package of an adapted model")
+        self.input = matching(signal or facts.raw, facts.raw)
+        self.chain = chain(facts.chain, self.input, live=True)
+        self.engine = StepEngine(package.graph)
+        self.classes = facts.target.classes
+        self.hop = self.engine.hop
+        rate = self.chain.output.sfreq / self.hop
+        self.output = SignalSpec(sfreq=rate, ch_names=self.classes)
+        self.lookahead_s = self.chain.lookahead_s
+        self.resets = np.unique(np.round(np.asarray(resets_s, float) * self.chain.output.sfreq).astype(np.int64))
+        self._ring = Ring(self.chain.output.n_chans, self.hop)
+        self._owner: State | None = None
+
+    def start(self) -> State:
+        ring = {"values": np.zeros_like(self._ring.values), "filled": 0, "n_valid": 0}
+        model = {n: np.zeros_like(a) for n, a in self.engine.state().items()}
+        return {"chain": self.chain.start(), "ring": ring, "model": model, "n_out": 0, "n_clean": 0}
+
+    def step(self, chunk: Chunk, state: State) -> tuple[Chunk, State]:
+        """Return the probabilities of the tokens that `chunk` completes, (n_classes, n_tokens)."""
+        clean, state["chain"] = self.chain.step(chunk, state["chain"])
+        out, state = self._tokens(clean, state)
+        return out, state
+
+    def _tokens(self, clean: Chunk, state: State) -> tuple[Chunk, State]:
+        self._take(state)
+        rows: list[NDArray[np.float64]] = []
+        valid: list[bool] = []
+        for part in self._between_resets(clean, state):
+            for share in self._ring.push(part.values, part.valid):
+                np.copyto(self.engine.signal, self._ring.values)
+                rows.append(softmax(self.engine.step()))
+                valid.append(share > 0.5)
+        first = state["n_out"]
+        state["n_out"] += len(rows)
+        state["n_clean"] += clean.n_times
+        values = np.stack(rows, 1) if rows else np.zeros((len(self.classes), 0))
+        return Chunk(values, np.asarray(valid, bool), first), self._give(state)
+
+    def _between_resets(self, clean: Chunk, state: State) -> Any:
+        at, end = state["n_clean"], state["n_clean"] + clean.n_times
+        cuts = [int(m) for m in self.resets if at <= m < end]
+        edges = [at, *cuts, end]
+        for i, (a, b) in enumerate(zip(edges, edges[1:], strict=False)):
+            if i > 0:
+                self._ring.clear()
+                self.engine.reset()
+            yield Chunk(clean.values[:, a - at : b - at], clean.valid[a - at : b - at], a)
+
+    def reset(self, state: State) -> State:
+        """Return a state whose model starts anew at the next sample; the chain goes on."""
+        self._take(state)
+        self._ring.clear()
+        self.engine.reset()
+        return self._give(state)
+
+    def token_ends(self, n_clean: int) -> NDArray[np.int64]:
+        """Return the sample of the cleaned stream after which each token of a stream of `n_clean` samples ends."""
+        edges = [0, *(int(r) for r in self.resets if 0 < r < n_clean), n_clean]
+        spans = zip(edges, edges[1:], strict=False)
+        return np.concatenate([np.arange(a + self.hop, b + 1, self.hop) for a, b in spans]).astype(np.int64)
+
+    def _take(self, state: State) -> None:
+        """Put a state into the bound buffers, unless it lives there already.
+
+        While it lives there, its arrays ARE the buffers, so a step copies nothing; another stream's state that takes
+        its place first leaves it copies of its own.
+        """
+        if state is self._owner:
+            return
+        if self._owner is not None:
+            self._owner["ring"]["values"] = self._ring.values.copy()
+            self._owner["model"] = self.engine.state()
+        np.copyto(self._ring.values, state["ring"]["values"])
+        self._ring.filled, self._ring.n_valid = state["ring"]["filled"], state["ring"]["n_valid"]
+        self.engine.restore(state["model"])
+        self._owner = state
+
+    def _give(self, state: State) -> State:
+        state["ring"] = {"values": self._ring.values, "filled": self._ring.filled, "n_valid": self._ring.n_valid}
+        state["model"] = self.engine.live
+        return state
+
+
+def matching(given: SignalSpec, wanted: SignalSpec) -> SignalSpec:
+    """Return `given` if it is what a package expects; SignalMismatchError says what differs."""
+    if given.sfreq != wanted.sfreq:
+        raise SignalMismatchError(f"The signal has {given.sfreq:g} Hz", allowed=f"{wanted.sfreq:g} Hz, as the model was trained on", remedy="Resample it, e.g. with the signal 'resample'")
+    missing = [n for n in wanted.ch_names if n not in given.ch_names]
+    if missing:
+        raise SignalMismatchError(f"The signal has {given.n_chans} channels; {len(missing)} that the model expects are missing: {channel_list(missing)}", allowed=channel_list(wanted.ch_names), remedy="Record them, or fit a model on the channels you have (signal 'pick')")
+    if given.ch_names != wanted.ch_names:
+        raise SignalMismatchError("The signal has other channels than the model, or the same in another order", allowed=channel_list(wanted.ch_names), remedy="Pick and order them with the signal 'pick'")
+    return given
+
+
+def softmax(logits: NDArray[Any]) -> NDArray[np.float64]:
+    """Return probabilities of logits (n_classes,), in float64."""
+    shifted = np.exp(logits.astype(np.float64) - logits.max())
+    result: NDArray[np.float64] = shifted / shifted.sum()
+    return result

@@ -1,0 +1,100 @@
+"""The live step of a network: an ONNX step graph with its state carried in bound buffers.
+
+Shapes: C channels, P samples a token (the network's hop), K classes. One token a call: signal (1, C, P) in, logits
+(1, 1, K) out; the state goes from one set of buffers to the other and back, so the steady path allocates nothing.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core.errors import PackageError
+
+_TYPES = {"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(int64)": np.int64}
+NEXT = "next_"
+
+
+class StepEngine:
+    """Runs a step graph one token at a time on one thread.
+
+    `signal` is the input buffer (C, P): fill it, call `step()`, read the returned logits (K,) before the next call.
+    """
+
+    def __init__(self, graph: Path, *, threads: int = 1) -> None:
+        self.session = _session(graph, threads)
+        inputs = {i.name: i for i in self.session.get_inputs()}
+        if "signal" not in inputs:
+            raise PackageError(f"{graph} is no step graph: it has no input 'signal'", remedy="Run the recipe's 'export' stage again")
+        metadata = self.session.get_modelmeta().custom_metadata_map
+        self.hop = int(metadata["hop"])
+        self.n_chans = int(inputs["signal"].shape[1])
+        self._signal = np.zeros((1, self.n_chans, self.hop), np.float32)
+        self.signal: NDArray[np.float32] = self._signal[0]
+        self.names = [n for n in inputs if n != "signal"]
+        self._buffers = [{n: _buffer(inputs[n]) for n in self.names} for _ in range(2)]
+        n_outputs = int(next(o for o in self.session.get_outputs() if o.name == "logits").shape[-1])
+        self._logits = np.zeros((1, 1, n_outputs), np.float32)
+        self.logits: NDArray[np.float32] = self._logits[0, 0]
+        self._bindings = [self._bind(0, 1), self._bind(1, 0)]
+        self._now = 0
+        self.reset()
+
+    def step(self) -> NDArray[np.float32]:
+        """Take the token in `signal`; return the logits (K,), a buffer that the next step overwrites."""
+        self.session._sess.run_with_iobinding(self._bindings[self._now]._iobinding, None)
+        self._now = 1 - self._now
+        return self.logits
+
+    def reset(self) -> None:
+        """Go back to the state before the first token."""
+        for array in self._buffers[self._now].values():
+            array.fill(0)
+
+    @property
+    def live(self) -> dict[str, NDArray[Any]]:
+        """The buffers that hold the state now; the next step writes elsewhere, the one after it here."""
+        return self._buffers[self._now]
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return a copy of the state."""
+        return {n: a.copy() for n, a in self._buffers[self._now].items()}
+
+    def restore(self, state: dict[str, NDArray[Any]]) -> None:
+        """Go on from a state that `state()` gave, here or in another process."""
+        for name, array in self._buffers[self._now].items():
+            np.copyto(array, state[name])
+
+    def _bind(self, source: int, target: int) -> Any:
+        binding = self.session.io_binding()
+        _bind(binding.bind_input, "signal", self._signal)
+        _bind(binding.bind_output, "logits", self._logits)
+        for name in self.names:
+            _bind(binding.bind_input, name, self._buffers[source][name])
+            _bind(binding.bind_output, f"{NEXT}{name}", self._buffers[target][name])
+        return binding
+
+
+def _session(graph: Path, threads: int) -> Any:
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = threads
+    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    try:
+        return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # noqa: BLE001 - onnxruntime raises its own types, made at run time
+        raise PackageError(f"{graph} cannot be opened as an ONNX graph ({type(error).__name__})", remedy="Run the recipe's 'export' stage again") from error
+
+
+def _buffer(info: Any) -> NDArray[Any]:
+    return np.zeros([d if isinstance(d, int) else 1 for d in info.shape], _TYPES[info.type])
+
+
+def _bind(bind: Any, name: str, array: NDArray[Any]) -> None:
+    bind(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)

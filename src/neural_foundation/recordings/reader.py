@@ -1,0 +1,92 @@
+"""What a reader is: a row of the room's table, the extensions and first bytes it answers to, and `open`."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from pathlib import Path
+from typing import ClassVar
+
+from ..core.errors import DataError, RecordingError
+from ..core.specs import Spec
+from .session import Session
+
+
+class Reader(Spec):
+    """Base of every reader.
+
+    extensions : the endings it answers to, lower case, the longest tried first. magic : what its files start with.
+    """
+
+    kind: str
+    extensions: ClassVar[tuple[str, ...]] = ()
+    magic: ClassVar[tuple[bytes, ...]] = ()
+
+    def recognises(self, head: bytes, name: str) -> bool:
+        """Return whether a file of this name that starts with `head` can be of this format."""
+        return any(head.startswith(magic) for magic in self.magic)
+
+    def open(self, path: Path, *, subject: str | None = None) -> Session:
+        """Return the lazy session of `path`; RecordingError where the file is not what it says it is."""
+        raise NotImplementedError
+
+
+def stem(path: Path) -> str:
+    """Return the file's name without its extension ('.fif.gz' counts as one)."""
+    name = path.name.removesuffix(".gz")
+    return name.rpartition(".")[0] or name
+
+
+def file_size(path: Path) -> int:
+    """Return the bytes of a file; RecordingError where it is missing, unreadable, a folder or empty."""
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, 2)
+    except FileNotFoundError:
+        raise RecordingError(path, "there is no such file", remedy="Check the path") from None
+    except IsADirectoryError:
+        raise RecordingError(path, "this is a folder", allowed="one recording file") from None
+    except OSError as error:
+        raise RecordingError(path, f"it cannot be opened ({error.strerror})", remedy="Check its permissions") from None
+    if size == 0:
+        raise RecordingError(path, "the file is empty", remedy="Copy it again from its source")
+    return size
+
+
+def newline_damage(path: Path) -> tuple[int, int]:
+    """Return how many LF follow a CR and how many do not, counted in blocks of 1 MiB."""
+    pairs = bare = 0
+    last = b""
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            block = last + block
+            crlf = block.count(b"\r\n")
+            pairs, bare = pairs + crlf, bare + block.count(b"\n") - crlf
+            last = b"\r" if block.endswith(b"\r") else b""
+    return pairs, bare
+
+
+class OpenFile:
+    """A file held open for reading at any place; threads and forks may share it, as it keeps no position.
+
+    It is closed by `close`, or when nothing refers to it any more.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._fd = os.open(path, os.O_RDONLY)
+        self.close = weakref.finalize(self, os.close, self._fd)
+
+    def read_at(self, n: int, at: int) -> bytes:
+        """Return exactly n bytes from `at`; RecordingError where the file became shorter."""
+        if not self.close.alive:
+            raise DataError(f"The session of {self.path} is closed", remedy="Read before closing it, or open it again")
+        parts, left = [], n
+        while left:
+            part = os.pread(self._fd, left, at + n - left)
+            if not part:
+                given = "it became shorter while it was open"
+                raise RecordingError(self.path, given, remedy="Do not write to a recording that is being read")
+            parts.append(part)
+            left -= len(part)
+        return b"".join(parts)

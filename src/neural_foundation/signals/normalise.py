@@ -1,0 +1,55 @@
+"""Running normalisation to mean 0 and variance 1."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from ..core.specs import SignalSpec
+from ..core.stream import Chunk, State, Transducer
+from .base import Operation, SignalOp, forgetting
+
+
+class Normalise(SignalOp):
+    """Centres and scales by exponentially weighted moments, causal, state in float64.
+
+    As the exponential moving standardisation of Schirrmeister et al. (2017, doi:10.1002/hbm.23730), with two
+    differences: the weights of the samples so far always sum to one (no start-up bias, no initial block), and the
+    newest sample counts in the moments it is scaled by, so the n-th output is never beyond sqrt(n - 1). Invalid
+    samples are scaled but teach nothing. Output has no unit.
+    """
+
+    kind: Literal["normalise"] = "normalise"
+    time_constant_s: float = Field(10.0, gt=0, description="a sample this old weighs 1/e of the newest")
+    mode: Literal["channel", "global"] = Field(
+        "channel", description="a scale for each channel, or one for all, which keeps topographies"
+    )
+    floor_v: float = Field(1e-8, gt=0, description="smallest standard deviation divided by, in the unit of the signal")
+
+    def bind(self, signal: SignalSpec) -> Transducer:
+        """Return the operation; any signal will do."""
+        return RunningMoments(signal, self)
+
+
+class RunningMoments(Operation):
+    """The bound `normalise`: mean and variance of each channel, one sum of weights."""
+
+    def __init__(self, signal: SignalSpec, spec: Normalise) -> None:
+        from . import kernels
+
+        super().__init__(signal)
+        self.settle_s = min(1.0, spec.time_constant_s)
+        self._kernel, self._one, self._floor = kernels.normalise, spec.mode == "global", spec.floor_v
+        self._alpha = forgetting(spec.time_constant_s, signal.sfreq)
+
+    def fresh(self) -> State:
+        n = self.input.n_chans
+        return {"mean": np.zeros(n), "var": np.zeros(n), "weight": 0.0}
+
+    def process(self, chunk: Chunk, state: State) -> tuple[Chunk, State]:
+        state["weight"] = self._kernel(
+            chunk.values, chunk.valid, state["mean"], state["var"], state["weight"], self._alpha, self._floor, self._one
+        )
+        return chunk, state

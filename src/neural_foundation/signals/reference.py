@@ -1,0 +1,108 @@
+"""Re-referencing: common average, named channels, or bipolar pairs."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from ..core.errors import SignalMismatchError
+from ..core.specs import Position, SignalSpec
+from ..core.stream import Chunk, State, Transducer
+from .base import Operation, SignalOp
+from .pick import indices_of
+
+
+class Reference(SignalOp):
+    """Subtracts a reference from the EEG channels; other types pass unchanged.
+
+    Either `to` the average of the EEG channels, `to` the average of the named channels (which stay in), or `pairs`
+    (anode, cathode), which replace all channels by their differences 'anode-cathode'. A signal that names no types
+    is all EEG.
+    """
+
+    kind: Literal["reference"] = "reference"
+    to: Literal["average"] | tuple[str, ...] = Field(
+        "average", description="'average', or names of the reference channels"
+    )
+    over: Literal["all", "positioned"] = Field(
+        "all", description="which EEG channels the average is over: all, or those with a position"
+    )
+    pairs: tuple[tuple[str, str], ...] = Field((), description="bipolar derivations (anode, cathode)")
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Reference:
+        if self.pairs and (self.to != "average" or self.over != "all"):
+            raise ValueError("give pairs, or to and over, not both")
+        if not self.to:
+            raise ValueError("to names no channel; give 'average' or names")
+        if self.over != "all" and self.to != "average":
+            raise ValueError("over belongs to to='average'")
+        return self
+
+    def bind(self, signal: SignalSpec) -> Transducer:
+        """Return the operation; SignalMismatchError where channels are missing or none is EEG."""
+        if self.pairs:
+            return Bipolar(signal, self.pairs)
+        eeg = [i for i in range(signal.n_chans) if not signal.ch_types or signal.ch_types[i] == "eeg"]
+        if not eeg:
+            raise SignalMismatchError(
+                f"reference: no channel is EEG, the types are {sorted(set(signal.ch_types))}",
+                remedy="Correct the channel types, or leave reference out",
+            )
+        sources = (
+            indices_of("reference", self.to, signal)
+            if self.to != "average"
+            else [i for i in eeg if self._counts(i, signal)]
+        )
+        if not sources:
+            raise SignalMismatchError(
+                "reference: no EEG channel has a position", allowed="over: all, or a signal with positions"
+            )
+        return Subtract(signal, sources, eeg)
+
+    def _counts(self, channel: int, signal: SignalSpec) -> bool:
+        return self.over == "all" or bool(signal.positions and signal.positions[channel])
+
+
+class Subtract(Operation):
+    """Subtracts the mean over `sources` from each of `targets`."""
+
+    def __init__(self, signal: SignalSpec, sources: list[int], targets: list[int]) -> None:
+        from . import kernels
+
+        super().__init__(signal)
+        self._sources, self._targets = np.array(sources), np.array(targets)
+        self._subtract = kernels.subtract_mean
+
+    def process(self, chunk: Chunk, state: State) -> tuple[Chunk, State]:
+        self._subtract(chunk.values, self._sources, self._targets)
+        return chunk, state
+
+
+class Bipolar(Operation):
+    """Differences of channel pairs; a pair lies midway between its electrodes."""
+
+    def __init__(self, signal: SignalSpec, pairs: tuple[tuple[str, str], ...]) -> None:
+        self._anodes = indices_of("reference", tuple(a for a, _ in pairs), signal)
+        self._cathodes = indices_of("reference", tuple(b for _, b in pairs), signal)
+        names = tuple(f"{a}-{b}" for a, b in pairs)
+        types = tuple(signal.ch_types[a] for a in self._anodes) if signal.ch_types else ()
+        middles = tuple(_middle(signal, a, b) for a, b in zip(self._anodes, self._cathodes, strict=True))
+        if len(set(names)) < len(names):
+            raise SignalMismatchError("reference: a pair is given twice", allowed="each pair once")
+        super().__init__(
+            signal, signal.replace(ch_names=names, ch_types=types, positions=middles if signal.positions else ())
+        )
+
+    def process(self, chunk: Chunk, state: State) -> tuple[Chunk, State]:
+        return Chunk(chunk.values[self._anodes] - chunk.values[self._cathodes], chunk.valid, chunk.start), state
+
+
+def _middle(signal: SignalSpec, a: int, b: int) -> Position | None:
+    first, second = (signal.positions[i] if signal.positions else None for i in (a, b))
+    if first is None or second is None:
+        return None
+    x, y, z = (np.add(first, second) / 2).tolist()
+    return x, y, z

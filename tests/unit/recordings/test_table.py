@@ -1,0 +1,80 @@
+"""`read` finds the reader, and says what to do where there is none; `survey` goes on past bad files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from neural_foundation.core.errors import RecordingError
+from neural_foundation.recordings import open_all, read, survey
+from neural_foundation.recordings.table import extensions
+
+
+def test_all_extensions() -> None:
+    assert extensions() == (".bdf", ".edf", ".fif", ".fif.gz", ".h5", ".hdf5")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("x.vmrk", "'.vmrk' files cannot be read here. These are the markers .* convert the .vhdr beside it"),
+        ("x.eeg", "convert the .vhdr beside it"),
+        ("x.fdt", "convert the .set beside it"),
+        ("x.set", "no reader for EEGLAB.*read_raw_eeglab"),
+        ("x.GDF", "read_raw_gdf"),
+        ("x.txt", "no reader for the extension '.txt'. Allowed: '.bdf', .* Convert it"),
+        ("x", "it has no extension"),
+        ("x.edf", "does not start as a EDF file does"),
+        ("x.h5", "does not start as a HDF5 file does"),
+        ("x.fif", "does not start as a FIF file does"),
+        ("x.fif.gz", "does not start as a FIF file does"),
+    ],
+)
+def test_no_recording(tmp_path: Path, name: str, message: str) -> None:
+    (tmp_path / name).write_bytes(b"hello, this is no recording at all")
+    with pytest.raises(RecordingError, match=message):
+        read(tmp_path / name)
+
+
+def test_missing_folder_empty(tmp_path: Path) -> None:
+    with pytest.raises(RecordingError, match="there is no such file"):
+        read(tmp_path / "no.edf")
+    (tmp_path / "folder.edf").mkdir()
+    with pytest.raises(RecordingError, match="this is a folder"):
+        read(tmp_path / "folder.edf")
+    (tmp_path / "empty.edf").touch()
+    with pytest.raises(RecordingError, match="the file is empty"):
+        read(tmp_path / "empty.edf")
+
+
+def test_hdf5_with_damaged_line_ends(tmp_path: Path) -> None:
+    for damaged, which in ((b"\x89HDF\r\r\n\x1a\r\n", "LF to CR LF"), (b"\x89HDF\n\x1a\n", "CR LF to LF")):
+        (tmp_path / "x.h5").write_bytes(damaged.ljust(500))
+        with pytest.raises(RecordingError, match=rf"line-ending conversion \({which}\) damaged it"):
+            read(tmp_path / "x.h5")
+
+
+def test_upper_case_extension_and_text_path(edf: Any) -> None:
+    path = edf(name="X.EDF")
+    with read(str(path), subject="s") as session:
+        assert (session.session_id, session.subject) == ("X", "s")
+
+
+def test_unknown_extension_with_known_content(edf: Any) -> None:
+    with pytest.raises(RecordingError, match="Its content is EDF: rename it to .edf"):
+        read(edf(name="x.rec"))
+
+
+def test_survey_goes_on(edf: Any, tmp_path: Path) -> None:
+    paths = [edf(name="a.edf"), edf(name="b.edf", tail=b"x"), tmp_path / "c.edf", edf(name="d.edf")]
+    found = survey(paths)
+    assert found.good == (paths[0], paths[3])
+    assert [path for path, _ in found.bad] == paths[1:3]
+    assert "1 bytes follow the last record" in found.bad[0][1]
+    sessions, bad = open_all(paths)
+    assert [s.session_id for s in sessions] == ["a", "d"]
+    assert bad == list(found.bad)
+    for session in sessions:
+        session.close()

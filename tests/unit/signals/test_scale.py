@@ -1,0 +1,23 @@
+"""The constant gain."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from neural_foundation.core.errors import SpecError
+from neural_foundation.core.specs import SignalSpec
+from neural_foundation.core.stream import run
+from neural_foundation.signals import SIGNALS
+from neural_foundation.signals.scale import Scale
+
+
+def test_it_multiplies(eeg: SignalSpec, noise: np.ndarray) -> None:
+    np.testing.assert_array_equal(run(Scale(gain=1e6).bind(eeg), noise).values, noise * np.float32(1e6))
+
+
+def test_a_gain_must_be_a_number() -> None:
+    with pytest.raises(SpecError, match="field 'gain' is missing"):
+        SIGNALS.parse("scale")
+    with pytest.raises(SpecError, match="finite number"):
+        SIGNALS.parse({"kind": "scale", "gain": float("nan")})
