@@ -191,15 +191,11 @@ def test_bytes_after_the_end_are_refused(sample: tuple[str, Path], tmp_path: Pat
         read(damaged)
 
 
-@pytest.mark.parametrize(("old", "new"), [(b"\n", b"\r\n"), (b"\r\n", b"\n")])
-def test_line_ending_damage_is_refused(sample: tuple[str, Path], tmp_path: Path, old: bytes, new: bytes) -> None:
+def test_line_ending_damage_is_refused(sample: tuple[str, Path], tmp_path: Path) -> None:
     raw = sample[1].read_bytes()
-    if old not in raw:
-        pytest.skip("this sample has no such bytes to damage")
+    assert b"\n" in raw
     damaged = tmp_path / sample[1].name
-    damaged.write_bytes(
-        raw.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n") if new == b"\r\n" else raw.replace(old, new)
-    )
+    damaged.write_bytes(raw.replace(b"\n", b"\r\n"))
     with pytest.raises(RecordingError):
         read(damaged)
 

@@ -23,10 +23,12 @@ def add(app: typer.Typer) -> None:
         device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda:N.")] = "auto",
     ) -> None:
         """Run a recipe: skip what is fresh, go on where it stopped."""
+        from ..core.device import check_name
         from ..core.errors import SpecError, did_you_mean, one_of
         from ..pipeline.runner import run as run_plan
         from .show_progress import Display
 
+        check_name(device)
         plan = planned(recipe, changes, tiny, output)
         if stage is not None and stage not in plan.recipe.stages:
             raise SpecError(f"Recipe '{plan.recipe.name}' has no stage '{stage}'.{did_you_mean(stage, plan.recipe.stages)}", allowed=one_of(plan.recipe.stages))

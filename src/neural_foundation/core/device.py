@@ -7,10 +7,15 @@ import re
 from .errors import SpecError
 
 
-def resolve(device: str) -> str:
-    """Return cpu or cuda:n for auto, cpu, cuda or cuda:n; SpecError where it is not a device or not there."""
+def check_name(device: str) -> None:
+    """Raise SpecError unless `device` is the name of one, there or not."""
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
         raise SpecError(f"Device '{device}' is not known", allowed="'auto', 'cpu', 'cuda' or 'cuda:n'")
+
+
+def resolve(device: str) -> str:
+    """Return cpu or cuda:n for auto, cpu, cuda or cuda:n; SpecError where it is not a device or not there."""
+    check_name(device)
     if device == "cpu":
         return device
     import torch

@@ -34,9 +34,7 @@ CALIBRATION_WINDOWS = 512
 
 def train(learner: Gradient, task: Task) -> Fitted:
     """Return the trained network and its history; see `Gradient.fit` for the errors."""
-    device = torch.device(task.device)
-    if device.type not in ("cpu", "cuda"):
-        raise SpecError(f"device '{task.device}'", allowed="cpu, cuda or cuda:n")
+    device = _device(task.device)
     with guest(device):
         training = _prepared(learner, task)
         saved = checkpoint.read(task.folder / checkpoint.FOLDER, training.run)
@@ -45,6 +43,19 @@ def train(learner: Gradient, task: Task) -> Fitted:
         if not training.ledger.finished:
             _run(training, learner, task, device)
         return Fitted(training.result(), training.ledger.history)
+
+
+def _device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        device = torch.device("meta")
+    if device.type not in ("cpu", "cuda"):
+        raise SpecError(f"device '{name}'", allowed="cpu, cuda or cuda:n")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        given = f"device '{name}': torch sees {torch.cuda.device_count()} GPU(s) here"
+        raise SpecError(given, remedy="Use --device cpu, or install torch for your GPU")
+    return device
 
 
 def _prepared(learner: Gradient, task: Task) -> Training:

@@ -16,7 +16,7 @@ from neural_foundation.core.errors import DataError
 from neural_foundation.core.specs import SignalSpec, TargetSpec, off_key
 
 from .base import Estimator, ModelSpec
-from .linear import LINEAR, fit_linear, linear_probability
+from .linear import LINEAR, Penalty, fit_linear, linear_probability
 from .tangent_space import check_band
 
 Array = NDArray[Any]
@@ -37,7 +37,7 @@ class BandPower(ModelSpec):
     )
     segment_s: float = Field(2.0, gt=0, description="length of a Welch segment; a shorter window is one segment")
     classifier: Literal["logistic", "lda"] = Field("logistic", description="lda: with Ledoit-Wolf shrinkage")
-    c: float | Literal["auto"] = Field("auto", description="inverse penalty; auto: cross-validated over subjects")
+    c: Penalty = Field("auto", description="inverse penalty; auto: cross-validated over subjects")
     threads: int = off_key(1, ge=1, description="threads while fitting")
 
     def estimator(self, signal: SignalSpec, target: TargetSpec) -> BandPowerEstimator:
@@ -89,7 +89,6 @@ def welch(signal: Array, sfreq: float, segment_s: float) -> tuple[Array, Array]:
     """Return frequencies (n_bins,) and one-sided power density (..., n_bins) of the last axis."""
     n_times = signal.shape[-1]
     length = min(round(segment_s * sfreq), n_times)
-    # 4 windows of 19 channels x 2000 samples as float64 are 1 MB: segments are summed, never stacked
     taper = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(length) / length)
     starts = range(0, n_times - length + 1, max(length - length // 2, 1))
     total = sum(_periodogram(signal[..., s : s + length], taper) for s in starts)

@@ -6,14 +6,16 @@ Shapes: features (n, n_features); weight (n_classes, n_features); bias (n_classe
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from neural_foundation.core.errors import DataError
 
 Array = NDArray[Any]
+Penalty = Annotated[float, Field(gt=0)] | Literal["auto"]
 LINEAR = ("mean", "scale", "weight", "bias")
 C_GRID = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 CV_FOLDS = 5

@@ -3,7 +3,7 @@
 Shapes: B batch, C channels, K virtual channels, R resonators, F = K R log powers + E slow waves, P samples a hop,
 M tokens, D width, H heads, V head width.
 
-State, all with B first: `resonators` (K, 4, R), `power` (K, R), `share` (R,), `age` (), `attention_00` ... (H, V, V),
+State, all with B first: `resonators` (R, 4, K), `power` (K, R), `share` (R,), `age` (), `attention_00` ... (H, V, V),
 `evidence` (D,), `count` (); float64 throughout.
 
 The decision rests on two pooled quantities. The backbone's tokens are averaged since the start (or with fading
@@ -104,7 +104,8 @@ class MultiscaleNetwork(Network):
         self.spatial = SpatialFilter(
             signal.ch_names, signal.positions, n_filters=self.filters, n_sites=spec.sites, rng=generator(seed, "spatial")
         )
-        self.resonators = Resonators(scales, sfreq=signal.sfreq, hop=self.hop)
+        slow = [sum(f <= spec.slow_hz for f in s.centres_hz) if 0.05 <= s.length_s <= 0.3 else 0 for s in scales]
+        self.resonators = Resonators(scales, sfreq=signal.sfreq, hop=self.hop, slow=slow)
         self._features()
         self._body()
         self._heads()
@@ -128,13 +129,8 @@ class MultiscaleNetwork(Network):
         return tuple(s.name for s in self.resonators.scales)
 
     def _features(self) -> None:
-        slow, first = [], 0
-        for scale in self.resonators.scales:
-            slow += [first + i for i, f in enumerate(scale.centres_hz) if 0.05 <= scale.length_s <= 0.3 and f <= self.spec.slow_hz]
-            first += len(scale.centres_hz)
-        self.slow = slow
         self.n_powers = self.filters * self.resonators.n_resonators
-        self.n_waves = self.filters * 2 * len(slow)
+        self.n_waves = self.filters * 2 * sum(self.resonators.slow)
         self.register_buffer("input_gain", torch.tensor(1e5))
         self.register_buffer("feature_mean", torch.zeros(self.n_powers + self.n_waves))
         self.register_buffer("feature_std", torch.ones(self.n_powers + self.n_waves))
@@ -181,7 +177,7 @@ class MultiscaleNetwork(Network):
         heads = self.spec.sized("n_heads")
         head = self.width // heads
         sizes: dict[str, tuple[int, ...]] = {
-            "resonators": (self.filters, 4, self.resonators.n_resonators),
+            "resonators": (self.resonators.n_resonators, 4, self.filters),
             "power": (self.filters, self.resonators.n_resonators),
             "share": (self.resonators.n_resonators,),
             "age": (),
@@ -225,15 +221,13 @@ class MultiscaleNetwork(Network):
         """Return log powers and waves (B, M, F), pooled log powers (B, M, K R) and the state after."""
         count = signal.shape[2] // self.hop
         virtual = self.spatial(signal * self.input_gain)
-        power, b, resonators = self.resonators(virtual, state["resonators"])
+        power, waves, resonators = self.resonators(virtual, state["resonators"])  # (B, M, K, R)
         share = self.resonators.share(state["age"], count)
-        power = power.transpose(1, 2)  # (B, M, K, R)
         powers, power_sum = running_sum(power.flatten(2), state["power"].flatten(1), self.log_gamma)
         shares, share_sum = running_sum(share, state["share"], self.log_gamma)
-        mean = (powers.unflatten(2, (self.filters, -1)) / shares[:, :, None]).float()
+        mean = powers.unflatten(2, (self.filters, -1)) / shares[:, :, None]
         tokens = torch.log(power / share[:, :, None] + NULL * mean + FLOOR).flatten(2)
-        if self.slow:
-            tokens = torch.cat([tokens, b[..., self.slow].transpose(1, 2).flatten(2)], 2)
+        tokens = torch.cat([tokens, waves.flatten(2)], 2)
         after = {"resonators": resonators, "power": power_sum.view_as(state["power"]), "share": share_sum, "age": state["age"] + count}
         return tokens, torch.log(mean + FLOOR).flatten(2), {**state, **after}
 

@@ -42,7 +42,7 @@ class Facts(Spec):
     """What `package.json` holds.
 
     raw : the signal before the chain. signal : after it, as the model sees it. subjects : those it was trained on,
-    in the order of its subject table. trained : how (learner, seed, scores), for the card.
+    in the order of its subject table. task : the name a decoder is asked for by. trained : how (learner, seed, scores), for the card.
     """
 
     format_version: int = FORMAT_VERSION
@@ -54,6 +54,7 @@ class Facts(Spec):
     windows: Windows
     subjects: tuple[str, ...] = ()
     name: str = "model"
+    task: str = ""
     trained: dict[str, Any] = Field(default_factory=dict)
 
 

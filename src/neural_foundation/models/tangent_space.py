@@ -11,21 +11,22 @@ differs between people more than between classes; tangent vectors are standardis
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from neural_foundation.core.errors import SpecError
 from neural_foundation.core.specs import SignalSpec, TargetSpec, off_key
 
 from .base import Estimator, ModelSpec
-from .linear import LINEAR, fit_linear, linear_probability
+from .linear import LINEAR, Penalty, fit_linear, linear_probability
 from .riemann import band_signals, covariance, recentre, riemannian_mean, tangent
 
 Array = NDArray[Any]
 Band = tuple[float, float]
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class TangentSpace(ModelSpec):
@@ -37,21 +38,13 @@ class TangentSpace(ModelSpec):
     frequencies: tuple[float, ...] = Field((), description="stimulation frequencies in Hz (SSVEP), instead of bands")
     harmonics: int = Field(2, ge=1, le=5, description="multiples of each of `frequencies`")
     half_width_hz: float = Field(0.5, gt=0, description="half the width of the band around each of `frequencies`")
-    shrinkage: float | Literal["oas", "lwf"] = Field(0.05, description="share of the identity in [0, 1], or its rule")
+    shrinkage: Share | Literal["oas", "lwf"] = Field(0.05, description="share of the identity in [0, 1], or its rule")
     unit_scale: bool = Field(True, description="divide covariances by their mean variance")
     recentre: Literal["none", "subject"] = Field(
         "none", description="subject: move each training subject's mean to the identity before fitting"
     )
-    c: float | Literal["auto"] = Field("auto", description="inverse penalty; auto: cross-validated over subjects")
+    c: Penalty = Field("auto", description="inverse penalty; auto: cross-validated over subjects")
     threads: int = off_key(1, ge=1, description="threads while fitting")
-
-    @field_validator("shrinkage", "c")
-    @classmethod
-    def _in_range(cls, value: float | str, info: Any) -> float | str:
-        high = 1.0 if info.field_name == "shrinkage" else float("inf")
-        if not isinstance(value, str) and not (0 <= value <= high and (value > 0 or info.field_name == "shrinkage")):
-            raise ValueError("must be in [0, 1]" if info.field_name == "shrinkage" else "must be above 0")
-        return value
 
     def estimator(self, signal: SignalSpec, target: TargetSpec) -> TangentSpaceEstimator:
         """Return the unfitted estimator; SpecError where a band does not fit the sampling rate."""

@@ -164,8 +164,6 @@ def _check_size(header: Header, size: int) -> None:
     path, off = header.path, abs(size - expected)
     said = f"it has {size} bytes, but its header describes {expected}"
     if size < expected:
-        if size > 1 << 19 and newline_damage(path)[0] == 0:
-            said += "; no CR LF is left in it, as after a line-ending conversion (CR LF to LF)"
         fail(path, f"{said}: it is truncated, {off} bytes are missing", remedy=_AGAIN)
     pairs, bare = newline_damage(path)
     if bare == 0 and pairs >= off:

@@ -40,7 +40,7 @@ def _walk(path: Path, plain: Path) -> Tags:
             file.seek(at)
             head = file.read(_HEAD)
             if at == 0 and not head.startswith(FILE_ID):
-                raise RecordingError(path, "it does not start as a FIF file does", remedy=_AGAIN)
+                raise RecordingError(path, "it does not start as FIF files do", remedy=_AGAIN)
             if follows == -1 or len(head) < _HEAD:
                 raise RecordingError(path, f"{size - at} bytes follow its last tag", remedy=_AGAIN)
             kind, type_, length, follows = (int.from_bytes(head[i : i + 4], "big", signed=True) for i in (0, 4, 8, 12))

@@ -98,7 +98,9 @@ def _check_end(path: Path, size: int) -> None:
         head = file.read(64)
     at = {0: 40, 1: 44, 2: 28, 3: 28}.get(head[8] if len(head) == 64 else -1)
     if at is None:
-        raise RecordingError(path, f"its HDF5 header is not whole or of an unknown version ({size} bytes)", remedy=_AGAIN)
+        raise RecordingError(
+            path, f"its HDF5 header is not whole or of an unknown version ({size} bytes)", remedy=_AGAIN
+        )
     end = int.from_bytes(head[at : at + 8], "little")
     if end != size:
         what = "it is truncated" if size < end else f"{size - end} bytes follow its end"

@@ -104,7 +104,7 @@ def _check_magic(path: Path, chosen: Reader) -> None:
         raise RecordingError(path, given, remedy="Copy it again from its source, in binary mode")
     content = _by_content(head)
     if content is None or content.kind == chosen.kind:
-        given = f"it does not start as a {chosen.kind.upper()} file does"
+        given = f"it does not start as {chosen.kind.upper()} files do"
         raise RecordingError(
             path, given, remedy="Copy it again from its source, or give it the extension of what it is"
         )

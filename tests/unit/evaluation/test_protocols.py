@@ -49,7 +49,11 @@ def test_leave_out_tests_k_at_most(k, sizes):
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: hold_out(NAMES[:3], folds=4, seed=0), DataError, "3 subjects cannot make 4 folds. Set folds to 3 or less."),
+        (
+            lambda: hold_out(NAMES[:3], folds=4, seed=0),
+            DataError,
+            "3 subjects cannot make 4 folds. Set folds to 3 or less.",
+        ),
         (lambda: hold_out(NAMES, folds=1, seed=0), SpecError, "leaves nobody to learn from"),
         (lambda: hold_out(NAMES, folds=2, seed=0, validation=1.0), SpecError, "validation=1.0"),
         (lambda: hold_out(NAMES, folds=2, seed=0, named=("s7",)), DataError, "Did you mean 's07'"),
@@ -79,7 +83,7 @@ def test_blocks_are_whole_consecutive_trials_of_every_session():
     np.testing.assert_array_equal(np.sort(np.concatenate([f.test for f in folds])), np.arange(69))
     for f in folds:
         parts = [set(zip(session[i], trial[i], strict=True)) for i in (f.train, f.validation, f.test)]
-        assert not (parts[0] & parts[1] or parts[0] & parts[2] or parts[1] & parts[2])
+        assert len(set.union(*parts)) == sum(len(p) for p in parts)
         assert len(f.train) + len(f.validation) + len(f.test) == 69
         for name in "ab":
             tested = sorted(t for s, t in parts[2] if s == name)

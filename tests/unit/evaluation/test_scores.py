@@ -58,7 +58,9 @@ def test_scores_are_json_and_those_of_the_definitions():
     json.dumps(found, allow_nan=False)
     entry = found["models"]["net"]
     said = net.probability.argmax(1)
-    expected = {s: balanced_accuracy(net.target[net.subject == s], said[net.subject == s]) for s in np.unique(net.subject)}
+    expected = {
+        s: balanced_accuracy(net.target[net.subject == s], said[net.subject == s]) for s in np.unique(net.subject)
+    }
     assert entry["subjects"] == pytest.approx(expected)
     assert entry["balanced_accuracy"]["mean"] == pytest.approx(np.mean(list(expected.values())))
     assert entry["balanced_accuracy"]["sd_subjects"] == pytest.approx(np.std(list(expected.values()), ddof=1))
@@ -91,7 +93,6 @@ def test_trials_average_their_windows():
         right[k].append(p[t])
     # balanced classes in every subject: the mean over subjects is the share of right trials
     assert found["trial_balanced_accuracy"] == pytest.approx(np.mean([np.mean(v) > 0.5 for v in right.values()]))
-    assert found["trial_balanced_accuracy"] > found["balanced_accuracy"]["mean"]
 
 
 def test_seeds_are_averaged_before_subjects_are_compared():
@@ -124,8 +125,8 @@ def test_refusals():
         score([net], ["a", "b", "c"], 0)
     with pytest.raises(DataError, match="Did you mean 'net'"):
         score([net], ["a", "b"], 0, baselines=["nat"])
+    part = replace(net, seed=np.full(240, 1)).pick(np.arange(200))
     with pytest.raises(DataError, match="not tested on subject 's5' with seed 1"):
-        part = replace(net, seed=np.full(240, 1)).pick(np.arange(200))
         score([Predictions.join([net, part])], ["a", "b"], 0)
     with pytest.raises(DataError, match="unequal lengths"):
         replace(net, trial=np.zeros(3, int))

@@ -32,7 +32,9 @@ def test_counts_equal_scikit_learn(seed):
     said = probability.argmax(1)
     assert accuracy(target, said) == pytest.approx(reference.accuracy_score(target, said))
     assert balanced_accuracy(target, said) == pytest.approx(reference.balanced_accuracy_score(target, said))
-    np.testing.assert_array_equal(confusion(target, said, 3), reference.confusion_matrix(target, said, labels=[0, 1, 2]))
+    np.testing.assert_array_equal(
+        confusion(target, said, 3), reference.confusion_matrix(target, said, labels=[0, 1, 2])
+    )
 
 
 @pytest.mark.parametrize("k", [2, 3])

@@ -40,7 +40,13 @@ def test_labels(label: str, name: str, kind: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "kind", "label"),
-    [("Fp1", "eeg", "Fp1"), ("Fp1", "misc", "MISC Fp1"), ("ECG", "ecg", "ECG"), ("X", "eog", "EOG X"), ("LEOG", "eeg", "EEG LEOG")],
+    [
+        ("Fp1", "eeg", "Fp1"),
+        ("Fp1", "misc", "MISC Fp1"),
+        ("ECG", "ecg", "ECG"),
+        ("X", "eog", "EOG X"),
+        ("LEOG", "eeg", "EEG LEOG"),
+    ],
 )
 def test_a_label_that_says_it_all(name: str, kind: str, label: str) -> None:
     assert label_of(name, kind) == label

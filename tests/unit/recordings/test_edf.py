@@ -58,7 +58,11 @@ def test_one_signal_a_rate_and_most_eeg_first(edf: Any) -> None:
 
 
 def test_annotations(edf: Any) -> None:
-    tals = [b"+0\x14\x14\0+0.5\x150.25\x14left\x14\0", b"+1\x14\x14a\x14b\x14\0+0.1\x14early\x14\0", "+2\x14\x14\0+3.5\x14Schluß\x14\0".encode()]
+    tals = [
+        b"+0\x14\x14\0+0.5\x150.25\x14left\x14\0",
+        b"+1\x14\x14a\x14b\x14\0+0.1\x14early\x14\0",
+        "+2\x14\x14\0+3.5\x14Schluß\x14\0".encode(),
+    ]
     with read(edf(tals=tals)) as session:
         assert list(session.trials) == [
             (0.1, 0.1, "early"),
@@ -156,7 +160,13 @@ FIXED = [
 def test_impossible_header(edf: Any, changes: dict[str, Any], message: str) -> None:
     path = edf()
     raw = bytearray(path.read_bytes())
-    places = {"size": (184, 8), "reserved": (192, 44), "n_records": (236, 8), "record_s": (244, 8), "n_signals": (252, 4)}
+    places = {
+        "size": (184, 8),
+        "reserved": (192, 44),
+        "n_records": (236, 8),
+        "record_s": (244, 8),
+        "n_signals": (252, 4),
+    }
     for name, value in changes.items():
         at, width = places[name]
         raw[at : at + width] = str(value).encode().ljust(width)

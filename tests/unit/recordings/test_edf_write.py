@@ -20,7 +20,9 @@ def spec_of(n: int = 1, sfreq: float = 100.0) -> SignalSpec:
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 2**31), st.floats(1e-9, 1.0), st.floats(-1.0, 1.0))
-def test_round_trip_within_the_bound(tmp_path_factory: pytest.TempPathFactory, seed: int, scale: float, mean: float) -> None:
+def test_round_trip_within_the_bound(
+    tmp_path_factory: pytest.TempPathFactory, seed: int, scale: float, mean: float
+) -> None:
     path = tmp_path_factory.mktemp("edf") / "x.edf"
     values = np.random.default_rng(seed).normal(size=(2, 200)) * scale + mean
     write_edf(path, values=values, spec=spec_of(2))
@@ -35,7 +37,9 @@ def test_constant_and_zero_channels(tmp_path: Path) -> None:
         assert (np.abs(session.signal.read() - values) <= quantisation_bound(values)).all()
 
 
-@pytest.mark.parametrize(("sfreq", "n_times"), [(100, 250), (250, 1000), (256, 640), (512, 64), (160, 1), (128, 128 * 3 + 32)])
+@pytest.mark.parametrize(
+    ("sfreq", "n_times"), [(100, 250), (250, 1000), (256, 640), (512, 64), (160, 1), (128, 128 * 3 + 32)]
+)
 def test_every_length_that_is_accepted_is_kept(tmp_path: Path, sfreq: int, n_times: int) -> None:
     values = np.random.default_rng(0).normal(size=(1, n_times)) * 1e-5
     if (sfreq, n_times) == (160, 1):

@@ -31,7 +31,9 @@ def make_edf(path: Path) -> None:
 
 
 def make_bdf(path: Path) -> None:
-    signals = [edfio.BdfSignal(v * 1e6, 100, label=n, physical_dimension="uV") for v, n in zip(VALUES, "AB", strict=True)]
+    signals = [
+        edfio.BdfSignal(v * 1e6, 100, label=n, physical_dimension="uV") for v, n in zip(VALUES, "AB", strict=True)
+    ]
     edfio.Bdf(signals, annotations=[edfio.EdfAnnotation(0.5, 0.5, "left")]).write(path)
 
 
@@ -67,15 +69,28 @@ def mutant(raw: bytes, choice: random.Random) -> bytes:
     head = choice.choice([256, 2048, len(raw)])
     at = choice.randrange(min(head, len(raw)))
     if kind == "change":
-        return raw[:at] + bytes(choice.randrange(256) for _ in range(choice.choice([1, 1, 4]))) + raw[at + 1 :][: len(raw)]
+        return (
+            raw[:at] + bytes(choice.randrange(256) for _ in range(choice.choice([1, 1, 4]))) + raw[at + 1 :][: len(raw)]
+        )
     if kind == "number":
-        new = choice.choice([b"-1      ", b"99999999", b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"0       ", b"1e99    "])
+        new = choice.choice(
+            [b"-1      ", b"99999999", b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"0       ", b"1e99    "]
+        )
         return raw[:at] + new + raw[at + len(new) :]
     if kind == "cut":
         return raw[:at]
     if kind == "add":
         return raw + choice.choice(ADDITIONS)
     return raw[:at] + choice.choice(ADDITIONS) + raw[at:] if kind == "insert" else raw[:at] + raw[at + 1 :]
+
+
+def outcome(path: Path, use: Callable[[Path], object]) -> str:
+    """Return 'opened' or 'refused'; any other exception, or a refusal that names another file, fails the test."""
+    try:
+        use(path)
+    except RecordingError as error:
+        return "refused" if error.path == path else f"refused as {error.path}"
+    return "opened"
 
 
 def consume(path: Path) -> int:
@@ -95,16 +110,13 @@ def test_mutants(tmp_path: Path, name: str) -> None:
     MAKERS[name](tmp_path / name)
     raw = (tmp_path / name).read_bytes()
     assert consume(tmp_path / name) == 600
-    refused = 0
     choice = random.Random(7)
-    for i in range(N_MUTANTS if "fif" not in name else N_MUTANTS // 3):
+    outcomes = []
+    for _ in range(N_MUTANTS if "fif" not in name else N_MUTANTS // 3):
         (tmp_path / name).write_bytes(mutant(raw, choice))
-        try:
-            consume(tmp_path / name)
-        except RecordingError as error:
-            assert error.path == tmp_path / name, i
-            refused += 1
-    assert refused > N_MUTANTS // 8
+        outcomes.append(outcome(tmp_path / name, consume))
+    assert set(outcomes) <= {"opened", "refused"}
+    assert outcomes.count("refused") > len(outcomes) // 3
 
 
 def test_mutants_of_events(tmp_path: Path) -> None:
@@ -115,10 +127,7 @@ def test_mutants_of_events(tmp_path: Path) -> None:
     choice = random.Random(1)
     for _ in range(60):
         path.write_bytes(mutant(raw, choice))
-        try:
-            assert read_events_fif(path).shape[1] == 3
-        except RecordingError as error:
-            assert error.path == path
+        assert outcome(path, read_events_fif) in ("opened", "refused")
 
 
 def test_a_gzip_bomb_is_refused(tmp_path: Path) -> None:

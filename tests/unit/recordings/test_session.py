@@ -63,7 +63,9 @@ def test_session_makes_its_trials_once_and_closes_once() -> None:
         calls.append("trials")
         return Intervals.of([(0, 1, "x")])
 
-    with Session("s", "p", {"eeg": ArraySignal(np.zeros((2, 4)), SPEC)}, trials, close=lambda: calls.append("close")) as s:
+    with Session(
+        "s", "p", {"eeg": ArraySignal(np.zeros((2, 4)), SPEC)}, trials, close=lambda: calls.append("close")
+    ) as s:
         assert calls == []
         assert s.trials is s.trials
     s.close()

@@ -26,10 +26,10 @@ def test_all_extensions() -> None:
         ("x.GDF", "read_raw_gdf"),
         ("x.txt", "no reader for the extension '.txt'. Allowed: '.bdf', .* Convert it"),
         ("x", "it has no extension"),
-        ("x.edf", "does not start as a EDF file does"),
-        ("x.h5", "does not start as a HDF5 file does"),
-        ("x.fif", "does not start as a FIF file does"),
-        ("x.fif.gz", "does not start as a FIF file does"),
+        ("x.edf", "does not start as EDF files do"),
+        ("x.h5", "does not start as HDF5 files do"),
+        ("x.fif", "does not start as FIF files do"),
+        ("x.fif.gz", "does not start as FIF files do"),
     ],
 )
 def test_no_recording(tmp_path: Path, name: str, message: str) -> None:

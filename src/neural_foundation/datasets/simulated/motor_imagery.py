@@ -37,7 +37,7 @@ class SimulatedMotorImagery(Dataset):
     channels: Literal[8, 16, 19, 22, 32, 64] = Field(32, description="how many electrodes of the 10-10 system")
     snr: float = Field(1.0, gt=0.0, le=20.0, description="factor on the amplitude of the mu sources")
     erd: float = Field(
-        0.6, ge=0.0, le=0.95, description="share of the mu power that imagery takes away, mean; 0: no class"
+        0.65, ge=0.0, le=0.95, description="share of the mu power that imagery takes away, mean; 0: no class"
     )
     blinks: bool = Field(True, description="eye blinks, 12-15 a minute")
     muscle: bool = Field(True, description="bursts of temporal muscles, about 3 a minute")

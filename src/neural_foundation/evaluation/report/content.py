@@ -93,6 +93,9 @@ class HeldOutScores:
         )
         for m in self.models:
             _check(len(m.by_subject) == n, f"'{m.model}' has {len(m.by_subject)} scores for {n} groups", f"{n} scores")
+        chances = [self.chance, *(self.chance_by_subject or ())]
+        finite = all(np.isfinite([c.value, c.low, c.high]).all() for c in chances)
+        _check(finite, "a chance level or its interval that is not finite", "numbers; widen the permutation test")
         for name in ("chance_by_subject", "n_trials"):
             values = getattr(self, name)
             _check(values is None or len(values) == n, f"{name} does not hold one entry per group", f"{n} entries")
@@ -127,6 +130,7 @@ class PairedDifference:
     def __post_init__(self) -> None:
         n = len(self.by_subject)
         _check(n == len(self.subjects), f"{n} differences for {len(self.subjects)} groups", "one difference per group")
+        _check(bool(np.isfinite(self.difference.value)), "a mean difference that is not finite", "a number")
 
 
 @dataclass(frozen=True, kw_only=True)

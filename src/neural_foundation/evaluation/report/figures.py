@@ -97,7 +97,7 @@ def _score_scale(scores: HeldOutScores, width: float, left: float, right: float)
     values = [v for m in scores.models for v in (*m.by_subject, m.mean.low, m.mean.high)]
     values += [scores.chance.low, scores.chance.high]
     low, high = span(values, pad=0.04)
-    high = 1.0 if 0.8 < high < 1.06 and max(v for v in values if math.isfinite(v)) <= 1 else high
+    high = 1.0 if 0.8 < high < 1.06 and max((v for v in values if math.isfinite(v)), default=0) <= 1 else high
     return Scale(math.floor(low * 10 + 1e-9) / 10, high, left, width - right)
 
 
@@ -185,7 +185,9 @@ def difference_figure(difference: PairedDifference) -> Html:
 
 
 def _difference(d: PairedDifference, width: float) -> Html:
-    low, high = span([*d.by_subject, d.difference.low, d.difference.high, 0.0], pad=0.08, least=0.005)
+    low, high = span(
+        [*d.by_subject, d.difference.value, d.difference.low, d.difference.high, 0.0], pad=0.08, least=0.005
+    )
     x = Scale(low, high, 12, width - 12)
     offsets = swarm([x(v) for v in d.by_subject], 5.0)
     deepest = max((abs(o) for o in offsets), default=0.0)

@@ -55,8 +55,8 @@ def _beside(content: ReportContent, scores: HeldOutScores) -> str:
 
 def _standing(d: PairedDifference) -> str:
     if d.difference.low > 0:
-        return f"better by {number(d.difference.value)}"
-    return f"worse by {number(-d.difference.value)}" if d.difference.high < 0 else "no clear difference"
+        return f"better by {number(d.difference.value, 3)}"
+    return f"worse by {number(-d.difference.value, 3)}" if d.difference.high < 0 else "no clear difference"
 
 
 def scores_reading(scores: HeldOutScores) -> str:

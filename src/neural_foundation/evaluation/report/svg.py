@@ -185,7 +185,9 @@ def x_axis(x: Scale, y: float, top: float, title: str, form: Callable[[float], s
     parts = []
     for tick in x.ticks(about):
         parts.append(line(x(tick), top, x(tick), y, "grid"))
-        parts.append(label(held(x(tick), form(tick), 0, 1e9), y + 17, form(tick), anchor="middle", class_="tick"))
+        parts.append(
+            label(held(x(tick), form(tick), 0, x.end + 10), y + 17, form(tick), anchor="middle", class_="tick")
+        )
     parts.append(label((x.start + x.end) / 2, y + 35, title, anchor="middle", class_="axis"))
     return Html("".join(parts))
 

@@ -31,13 +31,14 @@ def running_sum(values: Tensor, carried: Tensor, log_gamma: Tensor) -> tuple[Ten
     """Return the decayed running sum of `values` and the sum to carry on.
 
     values : (B, M, D) float32. carried : (B, D) float64. log_gamma : () float64, 0 for a plain sum.
-    Returns the sums (B, M, D) float64 and the last of them (B, D).
+    Returns the sums (B, M, D) float32 and the last of them (B, D) float64.
     """
     tokens = values.shape[1]
-    wide = values.double()
     if tokens == 1:
-        total = wide[:, 0] + torch.exp(log_gamma) * carried
-        return total[:, None], total
-    lower = decay_matrix(log_gamma[None], tokens)[0]
-    sums = lower @ wide + decay_powers(log_gamma[None], tokens, 1)[0][:, None] * carried[:, None]
-    return sums, sums[:, -1]
+        total = values[:, 0].double() + torch.exp(log_gamma) * carried
+        return total[:, None].to(values.dtype), total
+    lower = decay_matrix(log_gamma[None], tokens)[0].to(values.dtype)
+    since = decay_powers(log_gamma[None], tokens, 1)[0].to(values.dtype)[:, None]
+    inside = lower @ values
+    last = inside[:, -1].double() + torch.exp(log_gamma * tokens) * carried
+    return inside + since * carried[:, None].to(values.dtype), last

@@ -59,20 +59,21 @@ def _spacing(centres: Sequence[float]) -> list[float]:
 
 
 class Resonators(nn.Module):
-    """The bank: `forward(x (B, K, M P), a_and_b (B, K, 4, R) float64) -> (power (B, K, M, R), b, state)`.
+    """The bank: `forward(x (B, K, M P), state (B, R, 4, K) float64) -> (power (B, M, K, R), waves, state)`.
 
     Parameters
     ----------
     scales : one or more. sfreq : samples per second. hop : P.
+    slow : for each scale, how many of its first resonators also give b itself at the hop's end.
     """
 
     start_hz: Tensor
     spacing_hz: Tensor
     start_tau_s: Tensor
 
-    def __init__(self, scales: Sequence[Scale], *, sfreq: float, hop: int) -> None:
+    def __init__(self, scales: Sequence[Scale], *, sfreq: float, hop: int, slow: Sequence[int]) -> None:
         super().__init__()
-        self.scales, self.sfreq, self.hop = tuple(scales), sfreq, hop
+        self.scales, self.sfreq, self.hop, self.slow = tuple(scales), sfreq, hop, tuple(slow)
         self.counts = [len(s.centres_hz) for s in scales]
         self.n_resonators = sum(self.counts)
         self.log_tau = nn.Parameter(torch.zeros(self.n_resonators))
@@ -98,84 +99,91 @@ class Resonators(nn.Module):
         return [math.ceil((j + 1) * self.hop / scale.sub_steps) for j in range(scale.sub_steps)]
 
     def start(self, filters: int, batch: int, device: torch.device | None = None) -> Tensor:
-        """Return the state (B, K, 4, R) before the first sample: real and imaginary a, real and imaginary b."""
-        return torch.zeros(batch, filters, 4, self.n_resonators, dtype=torch.float64, device=device)
+        """Return the state (B, R, 4, K) before the first sample: real and imaginary a, real and imaginary b."""
+        return torch.zeros(batch, self.n_resonators, 4, filters, dtype=torch.float64, device=device)
 
     def forward(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return power (B, K, M, R) float32, b (B, K, M, 2, R) float32 at each token's end, and the state after."""
-        decay = 1.0 / (self.time_constants() * self.sfreq)
-        omega = 2 * math.pi * self.frequencies() / self.sfreq
-        gain = 1 - torch.exp(-decay)
-        lag = torch.arange(self.hop + 1, dtype=torch.float64, device=x.device)
-        fade = torch.exp(-decay * lag[:, None])
-        powers = torch.stack([fade * torch.cos(omega * lag[:, None]), fade * torch.sin(omega * lag[:, None])])  # (2, P+1, R)
-        local = x.unflatten(2, (-1, self.hop)) @ self._kernel(powers, gain)
-        *parts, ends = local.split([2 * s.sub_steps * n for s, n in zip(self.scales, self.counts, strict=True)] + [4 * self.n_resonators], 3)
-        ends = ends.unflatten(3, (4, self.n_resonators))
-        before, state = self._carry(ends, state, decay, omega, gain)
-        power = torch.cat([self._power(i, part, before, powers, gain) for i, part in enumerate(parts)], 3)
-        after_b = torch.cat([before[:, :, 1:, 2:], state[:, :, None, 2:].to(before.dtype)], 2)
-        return power, after_b, state
+        """Return power (B, M, K, R), slow waves (B, M, K, 2 R_slow), both float32, and the state after.
 
-    def _kernel(self, powers: Tensor, gain: Tensor) -> Tensor:
-        """Return G (P, Q) float32: b at each sub-step (real, imaginary) by scale, then a and b at the hop's end."""
-        columns, first = [], 0
-        samples = torch.arange(self.hop, device=gain.device)
-        for scale, count in zip(self.scales, self.counts, strict=True):
-            last = torch.tensor(self.ends(scale), device=gain.device) - 1
-            columns.append(self._taps(powers[..., first : first + count], gain[first : first + count], last[None, :] - samples[:, None], 2))
-            first += count
-        lags = self.hop - 1 - samples[:, None]
-        columns += [self._taps(powers, gain, lags, 1), self._taps(powers, gain, lags, 2)]
-        return torch.cat(columns, 1).float()
-
-    def _taps(self, powers: Tensor, gain: Tensor, lags: Tensor, order: int) -> Tensor:
-        """Return (P, 2 S R): the response of a (order 1) or b (order 2) at `lags` (P, S) after a unit sample."""
-        taps = powers[:, lags.clamp(min=0)] * gain**order  # (2, P, S, R)
-        weight = (lags >= 0) * (lags + 1 if order == 2 else 1)
-        return (taps * weight[None, :, :, None]).permute(1, 0, 2, 3).flatten(1)
-
-    def _carry(self, ends: Tensor, state: Tensor, decay: Tensor, omega: Tensor, gain: Tensor) -> tuple[Tensor, Tensor]:
-        """Return (a, b) before each token (B, K, M, 4, R) float32 and after the last (B, K, 4, R) float64.
-
-        `ends` (B, K, M, 4, R) is what each hop alone would leave. In real numbers the recurrence over hops is
-        s_{m+1} = T s_m + ends_m, with a 4 x 4 matrix T for each resonator.
+        Inside, time within the hop and resonators come first and tokens and virtual channels last, N = B K, so that
+        every step is one matrix product and none moves memory about.
         """
-        tokens = ends.shape[2]
+        batch, filters = x.shape[:2]
+        tokens = x.shape[2] // self.hop
+        coefficients = self.coefficients()
+        samples = x.unflatten(2, (tokens, self.hop)).permute(3, 2, 0, 1).reshape(self.hop, -1)  # (P, M N)
+        within, ends, passed = self.kernels(coefficients)
+        left = (ends @ samples).view(self.n_resonators, 4 * tokens, batch * filters)
+        before, state = self._carry(left, state, coefficients, tokens)
+        powers, waves = [], []
+        for i, (kernel, free, start) in enumerate(zip(within, passed, before.split([4 * n for n in self.counts]), strict=True)):
+            h = torch.addmm(kernel @ samples, free, start.reshape(start.shape[0], -1))
+            h = h.view(self.scales[i].sub_steps, 2, self.counts[i], tokens, batch, filters)
+            powers.append(h.square().sum(1).mean(0))
+            if self.slow[i]:
+                waves.append(h[-1, :, : self.slow[i]].flatten(0, 1))
+        power = torch.cat(powers).permute(2, 1, 3, 0)
+        wave = torch.cat(waves).permute(2, 1, 3, 0) if waves else power[..., :0]
+        return power, wave, state
+
+    def coefficients(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Return 1 / tau and angular frequency per sample, and the gain of one pole; each (R,) float64."""
+        decay = 1.0 / (self.time_constants() * self.sfreq)
+        return decay, 2 * math.pi * self.frequencies() / self.sfreq, 1 - torch.exp(-decay)
+
+    def kernels(self, coefficients: tuple[Tensor, Tensor, Tensor]) -> tuple[list[Tensor], Tensor, list[Tensor]]:
+        """Return, in float32, what makes b at the sub-steps and (a, b) at the hop's end.
+
+        within : for each scale (2 S R_s, P), rows by sub-step, real and imaginary, resonator; from the hop's samples.
+        ends : (4 R, P), rows by resonator; (a, b) at the hop's end from its samples.
+        passed : for each scale (2 S R_s, 4 R_s); b at the sub-steps from (a, b) before the hop.
+        """
+        within, passed = [], []
+        samples = torch.arange(1, self.hop + 1, device=self.start_hz.device)
+        for scale, part in zip(self.scales, self._by_scale(coefficients), strict=True):
+            n = torch.tensor(self.ends(scale), device=samples.device)
+            taps = self._response(n[:, None] - samples, part)[2:]  # (2, S, P, R)
+            within.append(taps.permute(1, 0, 3, 2).reshape(-1, self.hop).float())
+            free = free_response(n.double(), part)[2:]  # (2, 4, S, R)
+            spread = torch.diag_embed(free).permute(2, 0, 3, 4, 1)  # (S, 2, R, R, 4)
+            passed.append(spread.reshape(-1, 4 * len(part[0])).float())
+        ends = self._response(self.hop - samples, coefficients)  # (4, P, R)
+        return within, ends.permute(2, 0, 1).reshape(-1, self.hop).float(), passed
+
+    def _by_scale(self, coefficients: tuple[Tensor, Tensor, Tensor]) -> list[tuple[Tensor, Tensor, Tensor]]:
+        decay, omega, gain = (c.split(self.counts) for c in coefficients)
+        return list(zip(decay, omega, gain, strict=True))
+
+    def _response(self, lag: Tensor, coefficients: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+        """Return real and imaginary a, then b, `lag` samples after a unit sample: (4, *lag, R); 0 for negative lags."""
+        decay, omega, gain = coefficients
+        n = lag[..., None].double()
+        size = torch.exp(-decay * n.clamp(min=0)) * gain * (n >= 0)
+        a = torch.stack([size * torch.cos(omega * n), size * torch.sin(omega * n)])
+        return torch.cat([a, a * (n + 1) * gain])
+
+    def _carry(self, left: Tensor, state: Tensor, coefficients: tuple[Tensor, Tensor, Tensor], tokens: int) -> tuple[Tensor, Tensor]:
+        """Return (a, b) before each token (R 4, M, N) float32 and after the last (B, R, 4, K) float64.
+
+        `left` (R, 4 M, N) is what each hop alone would leave. Over hops, in real numbers, the recurrence is
+        s_{m+1} = F s_m + left_m with a 4 x 4 matrix F for each resonator, so s_m = F^m s_0 + sum F^(m-1-n) left_n.
+        """
+        batch, _, _, filters = state.shape
+        carried = state.permute(1, 2, 0, 3).reshape(self.n_resonators, 4, -1)  # (R, 4, N)
+        hops = torch.arange(tokens + 1, dtype=torch.float64, device=state.device)
         if tokens == 1:
-            after = _apply(self._transition(decay, omega, gain, 1), state[:, :, None])[:, :, 0] + ends[:, :, 0].double()
-            return state[:, :, None].to(ends.dtype), after
-        hops = torch.arange(tokens + 1, dtype=torch.float64, device=ends.device)
-        lag = hops[:, None] - 1 - hops[None, :-1]
-        fade = torch.exp(-decay[:, None, None] * self.hop * lag.clamp(min=0)) * (lag >= 0)
-        real, imag = fade * torch.cos(omega[:, None, None] * self.hop * lag), fade * torch.sin(omega[:, None, None] * self.hop * lag)
-        ramp = lag * self.hop * gain[:, None, None]
-        a = _complex_sum(real, imag, ends[..., 0, :], ends[..., 1, :])
-        b = _complex_sum(real, imag, ends[..., 2, :], ends[..., 3, :])
-        c = _complex_sum(real * ramp, imag * ramp, ends[..., 0, :], ends[..., 1, :])
-        driven = torch.stack([a[0], a[1], b[0] + c[0], b[1] + c[1]], 3)
-        free = _apply(self._transition(decay, omega, gain, hops), state[:, :, None])
-        return (driven[:, :, :-1] + free[:, :, :-1].to(driven.dtype)), driven[:, :, -1].double() + free[:, :, -1]
-
-    def _transition(self, decay: Tensor, omega: Tensor, gain: Tensor, hops: Tensor | int) -> Tensor:
-        """Return the free response over `hops` (M,) as (M or 1, 3, R): real, imaginary, and the ramp from a to b."""
-        n = torch.as_tensor(hops, dtype=torch.float64, device=decay.device).reshape(-1, 1) * self.hop
-        fade = torch.exp(-decay * n)
-        return torch.stack([fade * torch.cos(omega * n), fade * torch.sin(omega * n), n * gain + 0 * n], 1)
-
-    def _power(self, index: int, part: Tensor, before: Tensor, powers: Tensor, gain: Tensor) -> Tensor:
-        """Return the mean |b|^2 over the sub-steps of one scale, (B, K, M, R_scale)."""
-        scale, count = self.scales[index], self.counts[index]
-        first = sum(self.counts[:index])
-        ends = torch.tensor(self.ends(scale), device=gain.device)
-        passed = powers[:, ends, first : first + count].to(part.dtype)  # (2, S, R)
-        ramp = (ends[:, None] * gain[first : first + count]).to(part.dtype)
-        a_re, a_im, b_re, b_im = (before[..., i, None, first : first + count] for i in range(4))
-        local = part.unflatten(3, (2, scale.sub_steps, count))
-        c_re, c_im = b_re + ramp * a_re, b_im + ramp * a_im
-        h_re = local[..., 0, :, :] + passed[0] * c_re - passed[1] * c_im
-        h_im = local[..., 1, :, :] + passed[0] * c_im + passed[1] * c_re
-        return (h_re.square() + h_im.square()).mean(3)
+            last = left
+            before = carried.to(left.dtype)
+        else:
+            lag = hops[:, None] - 1 - hops[None, :-1]  # (M + 1, M)
+            driven = free_response(lag.clamp(min=0) * self.hop, coefficients) * (lag >= 0)[..., None]
+            driven = driven.permute(4, 0, 2, 1, 3).to(left.dtype)  # (R, 4, M + 1, 4, M)
+            free = free_response(hops[:-1] * self.hop, coefficients).permute(3, 0, 2, 1).to(left.dtype)  # (R, 4, M, 4)
+            before = torch.baddbmm(free.flatten(1, 2) @ carried.to(left.dtype), driven[:, :, :-1].flatten(3).flatten(1, 2), left)
+            last = driven[:, :, -1].flatten(2) @ left
+        ahead = free_response(hops[-1:] * self.hop, coefficients)[:, :, 0].permute(2, 0, 1)  # (R, 4, 4)
+        after = ahead @ carried + last.double()
+        return before.view(-1, tokens, batch * filters), after.view(-1, 4, batch, filters).permute(2, 0, 1, 3)
 
     def share(self, age: Tensor, tokens: int) -> Tensor:
         """Return the expected power of white noise as a share of its final value, (B, M, R) float32.
@@ -194,24 +202,20 @@ class Resonators(nn.Module):
         return torch.cat(shares, 2).float()
 
 
-def _apply(transition: Tensor, state: Tensor) -> Tensor:
-    """Return the free response (B, K, M, 4, R) of a state (B, K, 1, 4, R) under transitions (M, 3, R)."""
-    real, imag, ramp = transition.unbind(1)
-    a_re, a_im, b_re, b_im = state.unbind(3)
-    c_re, c_im = b_re + ramp * a_re, b_im + ramp * a_im
-    return torch.stack([real * a_re - imag * a_im, real * a_im + imag * a_re, real * c_re - imag * c_im, real * c_im + imag * c_re], 3)
-
-
-def _complex_sum(real: Tensor, imag: Tensor, u_re: Tensor, u_im: Tensor) -> tuple[Tensor, Tensor]:
-    """Return sum_n T[r, m, n] u[.., n, r] for complex T (R, M + 1, M) and u (B, K, M, R), as (B, K, M + 1, R)."""
-    batch, filters = u_re.shape[:2]
-    u = torch.stack([u_re, u_im]).permute(4, 3, 0, 1, 2).flatten(2)  # (R, M, 2 B K)
-    by_real, by_imag = real.to(u.dtype) @ u, imag.to(u.dtype) @ u
-    half = batch * filters
-    out_re = by_real[..., :half] - by_imag[..., half:]
-    out_im = by_real[..., half:] + by_imag[..., :half]
-    shape = (batch, filters)
-    return out_re.unflatten(2, shape).permute(2, 3, 1, 0), out_im.unflatten(2, shape).permute(2, 3, 1, 0)
+def free_response(n: Tensor, coefficients: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+    """Return F^n (4, 4, *n, R) float64: how (a, b), real and imaginary, go on without input for `n` samples."""
+    decay, omega, gain = coefficients
+    n = n[..., None]
+    fade = torch.exp(-decay * n)
+    real, imag = fade * torch.cos(omega * n), fade * torch.sin(omega * n)
+    ramp, none = n * gain, torch.zeros_like(real)
+    rows = [
+        [real, -imag, none, none],
+        [imag, real, none, none],
+        [ramp * real, -ramp * imag, real, -imag],
+        [ramp * imag, ramp * real, imag, real],
+    ]
+    return torch.stack([torch.stack(row) for row in rows])
 
 
 def _charged(n: Tensor, q_log: Tensor) -> Tensor:

@@ -32,6 +32,7 @@ class Fit(Stage):
     model: of(MODELS, ModelSpec) | None = Field(None, description="left out where 'start' brings one")  # type: ignore[valid-type]
     learner: of(LEARNERS, Learner)  # type: ignore[valid-type]
     windows: Windows | None = Field(None, description="for learning without labels: cut over whole recordings")
+    task: str = Field("", description="the name that a decoder of this model is asked for by")
     train_subjects: int | None = Field(None, ge=1, description="use only so many of the training subjects")
 
     takes = {"data": Port("Prepared", many=True), "start": Port("Package", required=False)}
@@ -52,7 +53,7 @@ class Fit(Stage):
         names = sorted(set(train.subject.tolist()))
         job.subjects.update(fold.train + fold.validation)
         fitted = fit(model, self.learner, train, validation, signal=train.spec, target=target, subjects=names, folder=job.folder, seed=job.seed, start=weights, device=resolve(job.device), progress=job.progress)
-        facts = Facts(model=model, chain=data.chain, raw=data.raw, signal=train.spec, target=target, windows=windows, subjects=tuple(names), name=job.stage, trained=_trained(job, train, data))
+        facts = Facts(model=model, chain=data.chain, raw=data.raw, signal=train.spec, target=target, windows=windows, subjects=tuple(names), name=job.stage, task=self.task or job.stage, trained=_trained(job, train, data))
         save(job.folder, facts, _arrays(model, fitted.model))
         write_json(job.folder / "history.json", fitted.history)
         write_json(job.folder / "fold.json", fold.model_dump(mode="json"))

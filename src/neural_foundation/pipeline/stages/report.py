@@ -45,6 +45,7 @@ class Report(Stage):
     kind: Literal["report"] = "report"
     title: str = ""
     task: str = Field("the target", description="completes: decodes ... on people it never saw")
+    held_out: str = Field("people it never saw", description="who or what was held out")
     caveats: tuple[str, ...] = ()
 
     takes = {
@@ -67,6 +68,7 @@ class Report(Stage):
             title=self.title or f"{data.dataset['title']}: {', '.join(data.classes)}",
             provenance=here.of(None),
             task=self.task,
+            held_out=self.held_out,
             caveats=(*self.caveats, *([data.dataset["note"]] if data.dataset["note"] else [])),
             scores=held_out_scores(made, here.of(scores)),
             difference=_difference(made, main, here.of(scores)),
@@ -193,7 +195,7 @@ def _curve(output: Output) -> LearningCurve | None:
     step = np.array([h["step"] for h in history])
     validation = [h.get("validation_loss") for h in history]
     known = all(v is not None for v in validation)
-    return LearningCurve(name=output.item or output.stage, step=step, loss=np.array([h["loss"] for h in history]), validation_step=step if known else None, validation=np.array(validation) if known else None)
+    return LearningCurve(name=output.item or output.stage, step=step, loss=np.array([h["train_loss"] for h in history]), validation_step=step if known else None, validation=np.array(validation) if known else None)
 
 
 def terminal_tables(plan: Plan) -> list[Table]:

@@ -1,0 +1,241 @@
+"""The published names: a model from a package, a decoder for a task, a loader of recordings.
+
+    model = NeuralFoundationModel.from_pretrained("runs/quickstart/export/...")
+    decoder = model.get_decoder("motor_imagery")
+    loader = NeuralDataLoader(data_path="recordings/", sampling_rate=250, channels=32)
+    for neural_sample in loader.stream():
+        decision = decoder.decode(neural_sample)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .core.errors import MissingExtraError, PackageError, SignalMismatchError, SpecError, did_you_mean, one_of
+from .core.specs import SignalSpec
+from .core.stream import Chunk, State
+from .models.package import GRAPH, Package, channel_list
+from .realtime.decoder import StreamDecoder
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a decoder thinks. `sample`: raw samples it had seen; `valid`: False where the signal was not."""
+
+    sample: int
+    label: str
+    probability: dict[str, float]
+    valid: bool = True
+
+
+class NeuralFoundationModel:
+    """A trained model, opened from a package."""
+
+    def __init__(self, package: Package) -> None:
+        self.package = package
+
+    @classmethod
+    def from_pretrained(cls, path_or_hub_id: str | Path) -> NeuralFoundationModel:
+        """Open a package folder, or one on the Hugging Face hub (`owner/name`; needs the extra 'hub').
+
+        PackageError says what is missing or wrong. Packages are data: nothing in them is ever executed.
+        """
+        path = Path(path_or_hub_id)
+        if path.exists():
+            return cls(Package.open(path))
+        if isinstance(path_or_hub_id, str) and path_or_hub_id.count("/") == 1 and not path_or_hub_id.startswith((".", "/")):
+            return cls(Package.open(_from_hub(path_or_hub_id)))
+        raise PackageError(f"There is no package at {path_or_hub_id}", allowed="a folder that a 'fit' or 'export' stage wrote, or owner/name on the hub")
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The tasks that this model decodes."""
+        return (self.package.facts.task,) if self.package.facts.target is not None else ()
+
+    @property
+    def signal(self) -> SignalSpec:
+        """What the model expects, before its chain: rate and channels."""
+        return self.package.facts.raw
+
+    def get_decoder(self, task: str) -> TaskDecoder:
+        """Return a decoder of a task, ready for the first sample; SpecError names the tasks there are."""
+        if task not in self.tasks:
+            raise SpecError(f"The model does not decode '{task}'.{did_you_mean(task, self.tasks)}", allowed=one_of(self.tasks) if self.tasks else "nothing yet: it was only pre-trained, adapt it first")
+        return TaskDecoder(self.package)
+
+    def predict_proba(self, windows: Array) -> NDArray[np.float64]:
+        """Return probabilities (n, n_classes) for cleaned windows (n, n_chans, n_times)."""
+        return self.package.predict_proba(np.asarray(windows, np.float32))
+
+
+class TaskDecoder:
+    """Decodes one stream, sample by sample or chunk by chunk; the package's chain comes first.
+
+    Not for several streams at once: make one decoder each. `decode` from one thread at a time.
+    """
+
+    def __init__(self, package: Package) -> None:
+        self._scratch: tempfile.TemporaryDirectory[str] | None = None
+        self.decoder = StreamDecoder(self._exported(package))
+        self.classes = self.decoder.classes
+        self._pool: ThreadPoolExecutor | None = None
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget the stream: the next sample is the first."""
+        self._state: State = self.decoder.start()
+        self._seen = 0
+        self._last: Decision | None = None
+
+    def reset(self) -> None:
+        """Start the model anew at the next sample, as at the onset of a trial; the cleaning chain goes on."""
+        self._state = self.decoder.reset(self._state)
+        self._last = None
+
+    def decode(self, neural_sample: Array) -> Decision | None:
+        """Return the newest decision after one instant (n_chans,) or one chunk (n_chans, n_times), in volts.
+
+        None until the first token is complete. SignalMismatchError for another number of channels.
+        """
+        values = np.asarray(neural_sample, np.float32)
+        values = values[:, None] if values.ndim == 1 else values
+        if values.ndim != 2 or values.shape[0] != self.decoder.input.n_chans:
+            raise SignalMismatchError(f"A sample has shape {np.shape(neural_sample)}", allowed=f"({self.decoder.input.n_chans},) or ({self.decoder.input.n_chans}, n_times): {channel_list(self.decoder.input.ch_names)}")
+        out, self._state = self.decoder.step(Chunk.of(values, self._seen), self._state)
+        self._seen += values.shape[1]
+        if out.n_times:
+            probability = out.values[:, -1]
+            named = dict(zip(self.classes, probability.tolist(), strict=True))
+            self._last = Decision(self._seen, self.classes[int(probability.argmax())], named, bool(out.valid[-1]))
+        return self._last
+
+    async def decode_sample(self, neural_sample: Array) -> Decision | None:
+        """Return `decode(neural_sample)` without blocking the event loop; calls run in the order they were made."""
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(1, thread_name_prefix="decoder")
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self.decode, neural_sample)
+
+    def _exported(self, package: Package) -> Package:
+        """Return the package with a step graph, exported to a folder of our own where it has none."""
+        if (package.folder / GRAPH).is_file():
+            return package
+        from .export.step_graph import export_step
+
+        self._scratch = tempfile.TemporaryDirectory(prefix="neural-foundation-")
+        folder = Path(self._scratch.name)
+        export_step(package.network(), folder / GRAPH)
+        return Package(folder, package.facts)
+
+
+class NeuralDataLoader:
+    """Recordings of a file or folder as one stream, in the order of their names, then of time.
+
+    Parameters
+    ----------
+    data_path : a recording, or a folder of recordings.
+    sampling_rate : samples per second that are expected; None takes what the first file has.
+    channels : how many channels are expected, or their names; None takes what the first file has.
+    temporal_window : seconds of a chunk; None gives single instants (n_chans,).
+    resample, pick : allow files of another rate to be resampled (causally), and of more channels to be picked from.
+
+    Raises
+    ------
+    DataError : no recordings there. SignalMismatchError : another rate or channel count, unless allowed.
+    """
+
+    def __init__(
+        self,
+        data_path: str | Path,
+        *,
+        sampling_rate: float | None = None,
+        channels: int | Sequence[str] | None = None,
+        temporal_window: float | None = None,
+        resample: bool = False,
+        pick: bool = False,
+    ) -> None:
+        from .datasets.recordings_folder import find_recordings
+
+        if temporal_window is not None and temporal_window <= 0:
+            raise SpecError(f"temporal_window is {temporal_window} s", allowed="above 0, or None for single instants")
+        self.paths = find_recordings(Path(data_path))
+        self.sampling_rate, self.channels, self.temporal_window = sampling_rate, channels, temporal_window
+        self.resample, self.pick = resample, pick
+
+    def stream(self) -> Iterator[Array]:
+        """Yield samples (n_chans,) or chunks (n_chans, n_times) in volts, float32; a file's last chunk may be short."""
+        for chunk in self.chunks():
+            if self.temporal_window is None:
+                yield from chunk.values.T
+            else:
+                yield chunk.values
+
+    def chunks(self) -> Iterator[Chunk]:
+        """Yield chunks with validity and place, a file after another, each from its own sample 0."""
+        from .recordings import read
+
+        for path in self.paths:
+            with read(path) as session:
+                chain = self._chain(session.signal.spec, path)
+                yield from self._blocks(chain, session.signal)
+
+    def _blocks(self, chain: Any, signal: Any) -> Iterator[Chunk]:
+        n = max(1, round((self.temporal_window or 1.0) * signal.spec.sfreq))
+        state = chain.start()
+        for at in range(0, signal.n_times, n):
+            end = min(at + n, signal.n_times)
+            out, state = chain.step(Chunk(signal.read(at, end), signal.valid(at, end), at), state)
+            if out.n_times:
+                yield out
+        rest = chain.flush(state)
+        if rest.n_times:
+            yield rest
+
+    def _chain(self, spec: SignalSpec, path: Path) -> Any:
+        """Return the chain that makes a file what is expected; SignalMismatchError where that was not asked for."""
+        from .signals.chain import chain
+        from .signals.table import SIGNALS
+
+        self.sampling_rate = self.sampling_rate or spec.sfreq
+        self.channels = self.channels if self.channels is not None else spec.ch_names
+        ops = [*self._picking(spec, path), *self._resampling(spec, path)]
+        return chain([SIGNALS.parse(o) for o in ops], spec)  # type: ignore[misc]
+
+    def _picking(self, spec: SignalSpec, path: Path) -> list[dict[str, Any]]:
+        wanted = spec.ch_names[: self.channels] if isinstance(self.channels, int) else tuple(self.channels or ())
+        count = self.channels if isinstance(self.channels, int) else len(wanted)
+        if spec.n_chans < count or not set(wanted) <= set(spec.ch_names):
+            raise SignalMismatchError(f"{path.name} has {spec.n_chans} channels: {channel_list(spec.ch_names)}", allowed=f"{count}{'' if isinstance(self.channels, int) else ': ' + channel_list(wanted)}")
+        if spec.ch_names == wanted:
+            return []
+        if not self.pick:
+            raise SignalMismatchError(f"{path.name} has {spec.n_chans} channels, {count} are expected", remedy="Give pick=True to take the expected ones (the first, where only a number is given)")
+        return [{"kind": "pick", "channels": list(wanted)}]
+
+    def _resampling(self, spec: SignalSpec, path: Path) -> list[dict[str, Any]]:
+        if spec.sfreq == self.sampling_rate:
+            return []
+        if not self.resample:
+            raise SignalMismatchError(f"{path.name} has {spec.sfreq:g} Hz, {self.sampling_rate:g} Hz are expected", remedy="Give resample=True, or the file's own rate")
+        return [{"kind": "resample", "sfreq": self.sampling_rate}]
+
+
+def _from_hub(name: str) -> Path:
+    try:
+        from huggingface_hub import snapshot_download
+    except ImportError:
+        raise MissingExtraError("huggingface_hub", "hub") from None
+    try:
+        return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors", "*.onnx", "*.md"]))
+    except Exception as error:  # noqa: BLE001 - the hub's many errors are one to the user
+        raise PackageError(f"'{name}' is no folder here and cannot be had from the hub ({type(error).__name__})", remedy="Check the name, or the connection") from error
