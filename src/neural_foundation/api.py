@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .core.errors import MissingExtraError, PackageError, SignalMismatchError, SpecError, did_you_mean, one_of
+from .core.errors import DataError, MissingExtraError, PackageError, SignalMismatchError, SpecError, did_you_mean, one_of
 from .core.specs import SignalSpec
 from .core.stream import Chunk, State
 from .models.package import GRAPH, Package, channel_list
@@ -164,11 +164,9 @@ class NeuralDataLoader:
         resample: bool = False,
         pick: bool = False,
     ) -> None:
-        from .datasets.recordings_folder import find_recordings
-
         if temporal_window is not None and temporal_window <= 0:
             raise SpecError(f"temporal_window is {temporal_window} s", allowed="above 0, or None for single instants")
-        self.paths = find_recordings(Path(data_path))
+        self.paths = _recordings(Path(data_path))
         self.sampling_rate, self.channels, self.temporal_window = sampling_rate, channels, temporal_window
         self.resample, self.pick = resample, pick
 
@@ -228,6 +226,18 @@ class NeuralDataLoader:
         if not self.resample:
             raise SignalMismatchError(f"{path.name} has {spec.sfreq:g} Hz, {self.sampling_rate:g} Hz are expected", remedy="Give resample=True, or the file's own rate")
         return [{"kind": "resample", "sfreq": self.sampling_rate}]
+
+
+def _recordings(path: Path) -> list[Path]:
+    """Return the recordings at a path in the order of their names; DataError where there are none."""
+    from .datasets.recordings_folder import recording_files
+
+    if not path.exists():
+        raise DataError(f"The path {path} does not exist", remedy="Check data_path")
+    found = recording_files(path, None)
+    if not found:
+        raise DataError(f"There are no recordings under {path}", allowed="EDF, BDF, FIF or HDF5 sessions", remedy="Check data_path")
+    return found
 
 
 def _from_hub(name: str) -> Path:

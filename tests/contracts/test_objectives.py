@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+
 from neural_foundation.core.specs import SignalSpec, TargetSpec
 from neural_foundation.learning.base import Bound, Objective
 from neural_foundation.learning.fit import fit
@@ -97,7 +98,14 @@ def test_gradient_training_lowers_it(kind: str, tmp_path: Path) -> None:
         {"kind": "gradient", "objective": kind, "max_epochs": 12, "batch_size": 12, "lr": 0.003, "balance": "none"}
     )
     history = fit(
-        MODEL, learner, bound.source.windows, signal=SIGNAL, target=bound.target, subjects=SUBJECTS, folder=tmp_path, seed=0
+        MODEL,
+        learner,
+        bound.source.windows,
+        signal=SIGNAL,
+        target=bound.target,
+        subjects=SUBJECTS,
+        folder=tmp_path,
+        seed=0,
     ).history
     losses = [row["train_loss"] for row in history]
     assert np.mean(losses[-3:]) < 0.97 * np.mean(losses[:3])

@@ -80,7 +80,7 @@ class Recordings(Files):
 
     def found(self, root: Path) -> list[Item]:
         base = root if root.is_dir() else root.parent
-        files = _files(root, self.pattern)
+        files = recording_files(root, self.pattern)
         if not files:
             given = f"No recordings under {root}" + (f" match '{self.pattern}'" if self.pattern else "")
             raise DataError(given, allowed=f"files named {one_of(_extensions())}", remedy="Check `path` and `pattern`")
@@ -122,7 +122,7 @@ class Recordings(Files):
 _HOW = "Change the expression, or narrow the files with `pattern`"
 
 
-def _files(root: Path, pattern: str | None) -> list[Path]:
+def recording_files(root: Path, pattern: str | None) -> list[Path]:
     """Return the recordings under a folder in the order of their names; hidden files are left out."""
     if root.is_file():
         return [root]

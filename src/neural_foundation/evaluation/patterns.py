@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neural_foundation.core.errors import DataError
-from neural_foundation.models.riemann import band_signals, covariance
+from neural_foundation.models.riemann import band_signals, covariance, in_batches
 
 Array = NDArray[Any]
 
@@ -41,8 +41,7 @@ class Patterns:
 
 def window_covariances(signal: Array, sfreq: float, band: tuple[float, float] | None = None) -> Array:
     """Return the covariances (n, n_chans, n_chans) of cleaned windows, of one band (low, high) in Hz if given."""
-    cut = signal if band is None else band_signals(signal, sfreq, *band)
-    return covariance(cut, 0.0)
+    return in_batches(lambda w: covariance(w if band is None else band_signals(w, sfreq, *band), 0.0), signal)
 
 
 def power_patterns(covariance: Array, decision: Array, *, n_sources: int = 1, shrinkage: float = 0.02) -> Patterns:

@@ -102,7 +102,7 @@ def score(
     Each of `models` has: `subjects` (balanced accuracy of each, mean over seeds), `balanced_accuracy` (mean,
     bootstrap interval over subjects, standard deviations over subjects and over seeds), `trial_balanced_accuracy`
     (probabilities averaged over a trial's windows), `accuracy`, `roc_auc`, `log_loss`, `brier`, `confusion`,
-    `calibration`, `chance` (by permutation of whole trials' classes within subjects), and `difference` to the best
+    `calibration`, `chance` (by permutation of whole trials' classes within subjects; of the mean and of each), and `difference` to the best
     baseline (paired over subjects; None for that baseline).
 
     Raises
@@ -222,7 +222,7 @@ def _codes(keys: Sequence[tuple[Any, ...]]) -> NDArray[np.int64]:
     return np.array([number[key] for key in keys])
 
 
-def _chance(p: Predictions, seed: int, permutations: int) -> dict[str, float]:
+def _chance(p: Predictions, seed: int, permutations: int) -> dict[str, Any]:
     # the same seed shuffles every trained model's targets alike, so the mean over models is itself one shuffle's score
     made = []
     for s in np.unique(p.seed):
@@ -232,6 +232,15 @@ def _chance(p: Predictions, seed: int, permutations: int) -> dict[str, float]:
         guess = chance(
             p.target[order], p.probability[order].argmax(1), p.subject[order], seed, permutations, units=units
         )
-        made.append(guess.distribution)
-    mean = np.mean(made, axis=0)
-    return {"mean": float(mean.mean()), "level_95": float(np.quantile(mean, 0.95))}
+        made.append(guess.by_group)
+    by_subject = np.mean(made, axis=0)
+    names = np.unique(p.subject).tolist()
+    return {
+        **_guessing(by_subject.mean(0)),
+        "subjects": {name: _guessing(row) for name, row in zip(names, by_subject, strict=True)},
+    }
+
+
+def _guessing(distribution: Array) -> dict[str, float]:
+    low, high = np.quantile(distribution, (0.05, 0.95))
+    return {"mean": float(distribution.mean()), "level_5": float(low), "level_95": float(high)}

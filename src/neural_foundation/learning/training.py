@@ -142,7 +142,10 @@ def _run(training: Training, learner: Gradient, task: Task, device: torch.device
     with gentle_interrupt(training.ask_to_stop):
         try:
             trainer.fit(training, train_dataloaders=Steps(training))
-        except SystemExit:  # what Lightning makes of KeyboardInterrupt
+        except SystemExit as end:
+            if not isinstance(end.__context__, KeyboardInterrupt):
+                raise
+            # what Lightning makes of Ctrl-C
             training.save_if_whole()
             raise KeyboardInterrupt from None
         finally:

@@ -22,10 +22,15 @@ class Interval(NamedTuple):
 
 
 class Chance(NamedTuple):
-    """Balanced accuracies under permuted targets (n,), and their 95 % quantile."""
+    """Balanced accuracies under permuted targets.
+
+    distribution : (n,) mean over groups. level : its 95 % quantile. by_group : (n_groups, n), groups in the order of
+    their names.
+    """
 
     distribution: NDArray[np.float64]
     level: float
+    by_group: NDArray[np.float64]
 
 
 def paired_difference(a: Array, b: Array, seed: int, *, n: int = 10_000) -> Interval:
@@ -67,14 +72,13 @@ def chance(
     if not len(target) == len(predicted) == len(groups) or len(target) == 0:
         raise DataError(f"{len(target)} targets, {len(predicted)} predictions and {len(groups)} groups do not match")
     rng = generator(seed, "chance")
-    total = np.zeros(n)
-    names = np.unique(groups)
-    for name in names:
+    made = []
+    for name in np.unique(groups):
         mine = groups == name
         unit = np.arange(mine.sum()) if units is None else np.unique(np.asarray(units)[mine], return_inverse=True)[1]
-        total += _shuffled(target[mine], predicted[mine], unit, rng, n)
-    distribution = total / len(names)
-    return Chance(distribution, float(np.quantile(distribution, 0.95)))
+        made.append(_shuffled(target[mine], predicted[mine], unit, rng, n))
+    distribution = np.mean(made, axis=0)
+    return Chance(distribution, float(np.quantile(distribution, 0.95)), np.stack(made))
 
 
 def _shuffled(target: Array, predicted: Array, unit: Array, rng: np.random.Generator, n: int) -> Array:

@@ -17,6 +17,7 @@ from neural_foundation.core.specs import SignalSpec, TargetSpec, off_key
 
 from .base import Estimator, ModelSpec
 from .linear import LINEAR, Penalty, fit_linear, linear_probability
+from .riemann import in_batches
 from .tangent_space import check_band
 
 Array = NDArray[Any]
@@ -56,6 +57,9 @@ class BandPowerEstimator(Estimator):
 
     def features(self, signal: Array) -> Array:
         """Return log band powers (n, n_chans * n_bands); DataError where a channel has no power in a band."""
+        return in_batches(self._features, signal)
+
+    def _features(self, signal: Array) -> Array:
         hz, density = welch(signal, self.signal.sfreq, self.spec.segment_s)
         power = np.stack([_mean_power(hz, density, *band) for band in self.spec.bands], axis=-1)
         if not (power > 0).all():

@@ -25,6 +25,7 @@ from neural_foundation.core.specs import SignalSpec, TargetSpec
 
 from .base import Estimator, ModelSpec
 from .linear import softmax
+from .riemann import in_batches
 
 Array = NDArray[Any]
 NEIGHBOURS_HZ = (-1.5, -1.0, 1.0, 1.5)
@@ -76,6 +77,9 @@ class CCAEstimator(Estimator):
 
     def scores(self, signal: Array) -> Array:
         """Return the scores (n, n_frequencies) of windows (n, n_chans, n_times), in the order of the classes."""
+        return in_batches(self._scores, signal)
+
+    def _scores(self, signal: Array) -> Array:
         n_times, sfreq = signal.shape[-1], self.signal.sfreq
         offsets = (0.0, *NEIGHBOURS_HZ) if self.spec.noise_floor else (0.0,)
         grid = [[reference(hz + d, self.spec.harmonics, n_times, sfreq) for d in offsets] for hz in self.hz]

@@ -20,6 +20,14 @@ Array = NDArray[Any]
 Shrinkage = float | Literal["oas", "lwf"]
 
 
+def in_batches(function: Callable[[Array], Array], signal: Array, *, axis: int = 0, size: int = 64) -> Array:
+    """Return function(windows) for all windows, a batch at a time: float64 and Fourier copies stay small.
+
+    axis : of the result, along which the windows lie.
+    """
+    return np.concatenate([function(signal[i : i + size]) for i in range(0, len(signal), size)], axis=axis)
+
+
 def band_signals(signal: Array, sfreq: float, low_hz: float, high_hz: float) -> Array:
     """Return centred, Hann-tapered windows with only the Fourier bins in [low_hz, high_hz].
 

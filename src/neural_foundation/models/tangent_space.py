@@ -22,10 +22,11 @@ from neural_foundation.core.specs import SignalSpec, TargetSpec, off_key
 
 from .base import Estimator, ModelSpec
 from .linear import LINEAR, Penalty, fit_linear, linear_probability
-from .riemann import band_signals, covariance, recentre, riemannian_mean, tangent
+from .riemann import band_signals, covariance, in_batches, recentre, riemannian_mean, tangent
 
 Array = NDArray[Any]
 Band = tuple[float, float]
+THETA_ALPHA_BETA: tuple[Band, ...] = ((4, 8), (8, 13), (13, 30))
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -34,7 +35,9 @@ class TangentSpace(ModelSpec):
 
     family: ClassVar[Literal["network", "estimator"]] = "estimator"
     kind: Literal["tangent_space"] = "tangent_space"
-    bands: tuple[Band, ...] = Field((), description="(low, high) in Hz, one covariance each; none: the signal as it is")
+    bands: tuple[Band, ...] = Field(
+        THETA_ALPHA_BETA, description="(low, high) in Hz, one covariance each; none: the signal as it is"
+    )
     frequencies: tuple[float, ...] = Field((), description="stimulation frequencies in Hz (SSVEP), instead of bands")
     harmonics: int = Field(2, ge=1, le=5, description="multiples of each of `frequencies`")
     half_width_hz: float = Field(0.5, gt=0, description="half the width of the band around each of `frequencies`")
@@ -52,11 +55,16 @@ class TangentSpace(ModelSpec):
 
     def pass_bands(self, sfreq: float) -> tuple[Band, ...]:
         """Return the bands that are cut at `sfreq`; empty where the signal is taken as it is."""
-        if self.bands and self.frequencies:
+        if self.frequencies and self.bands not in ((), THETA_ALPHA_BETA):
             raise SpecError("tangent_space got both bands and frequencies", allowed="one of them")
         multiples = [f * h for f in self.frequencies for h in range(1, self.harmonics + 1)]
         around = [(f - self.half_width_hz, f + self.half_width_hz) for f in multiples]
-        bands = self.bands or tuple(b for b in around if b[1] < sfreq / 2)
+        bands = tuple(b for b in around if b[1] < sfreq / 2) if self.frequencies else self.bands
+        if self.frequencies and not bands:
+            raise SpecError(
+                f"None of the frequencies {self.frequencies} fits a signal of {sfreq:g} samples a second",
+                allowed=f"under {sfreq / 2 - self.half_width_hz:g} Hz",
+            )
         for low, high in bands:
             check_band(low, high, sfreq)
         return bands
@@ -81,6 +89,9 @@ class TangentSpaceEstimator(Estimator):
 
     def covariances(self, signal: Array) -> Array:
         """Return the covariances (n_bands, n, n_chans, n_chans) of windows (n, n_chans, n_times)."""
+        return in_batches(self._covariances, signal, axis=1)
+
+    def _covariances(self, signal: Array) -> Array:
         signal = np.asarray(signal, np.float64)
         level = (signal - signal.mean(-1, keepdims=True)).std((1, 2), keepdims=True)
         signal = signal / np.where(level > 0, level, 1.0) if self.spec.unit_scale else signal

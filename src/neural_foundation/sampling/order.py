@@ -94,8 +94,8 @@ def _strata(subject: NDArray[Any], target: NDArray[Any], *, by_class: bool) -> t
     strata = []
     for name in np.unique(subject):
         mine = np.flatnonzero(subject == name)
-        labels = np.unique(target[mine]) if by_class else []
-        strata.append(tuple(mine[target[mine] == label] for label in labels) if by_class else (mine,))
+        kinds = target[mine] if by_class else np.zeros(len(mine), int)
+        strata.append(tuple(mine[kinds == kind] for kind in np.unique(kinds)))
     return tuple(strata)
 
 

@@ -69,6 +69,11 @@ def test_scores_are_json_and_those_of_the_definitions():
     assert found["n_subjects"] == 6
     assert entry["chance"]["mean"] == pytest.approx(0.5, abs=0.01)
     assert 0.5 < entry["chance"]["level_95"] < entry["balanced_accuracy"]["mean"]
+    alone = entry["chance"]["subjects"]
+    assert list(alone) == [f"s{i}" for i in range(6)]
+    # one subject's chance spreads by the root of six more than the mean of six
+    spread = np.mean([c["level_95"] - c["mean"] for c in alone.values()])
+    assert spread == pytest.approx(np.sqrt(6) * (entry["chance"]["level_95"] - entry["chance"]["mean"]), rel=0.25)
 
 
 def test_the_best_baseline_is_the_measure():

@@ -11,10 +11,11 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
+from torch import Tensor, nn
+
 from neural_foundation.core.specs import SignalSpec, TargetSpec
 from neural_foundation.models.base import ModelSpec
 from neural_foundation.models.network import NetworkOutput
-from torch import Tensor, nn
 
 SIGNAL = SignalSpec(sfreq=100.0, ch_names=("a", "b", "c"))
 TARGET = TargetSpec(classes=("left", "right"))
@@ -91,7 +92,9 @@ class SmallNetwork(nn.Module):
         steps = torch.arange(1, tokens.shape[1] + 1, device=signal.device)[:, None]
         features = self.body(given.cumsum(1) / steps) + self.table(subject)[:, None]
         logits = self.readout(features) if self.readout else None
-        return NetworkOutput(logits, features, tokens.detach(), self.adversary(-features[:, -1]), self.reconstruct(features))
+        return NetworkOutput(
+            logits, features, tokens.detach(), self.adversary(-features[:, -1]), self.reconstruct(features)
+        )
 
 
 class SmallModel(ModelSpec):

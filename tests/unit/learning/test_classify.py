@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 import torch
 from learning_fakes import SIGNAL, SUBJECTS, TARGET, SmallModel, windows
+from torch.nn.functional import cross_entropy
+
 from neural_foundation.core.errors import SpecError
 from neural_foundation.learning.base import Bound
 from neural_foundation.learning.objectives.classify import Classify
 from neural_foundation.learning.objectives.tokens import token_weights, tokens_before
 from neural_foundation.sampling.batches import Source
-from torch.nn.functional import cross_entropy
 
 
 def _bound(subjects: tuple[str, ...] = SUBJECTS, some: Any = None) -> Bound:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from learning_fakes import SIGNAL, SUBJECTS, SmallModel, windows
+
 from neural_foundation.learning.base import Bound
 from neural_foundation.learning.objectives.contrastive import Contrastive
 from neural_foundation.sampling.batches import Source

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import pytest
 from learning_fakes import SIGNAL, SUBJECTS, TARGET, SmallModel, windows
+
 from neural_foundation.core.errors import DataError, SpecError
 from neural_foundation.learning.fit import fit
 from neural_foundation.learning.table import LEARNERS

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from learning_fakes import SIGNAL, SUBJECTS, TARGET, MemoryWindows, SmallModel, windows
+
 from neural_foundation.core.errors import DataError, MissingExtraError, SpecError
 from neural_foundation.learning.fit import discard_checkpoints, fit
 from neural_foundation.learning.gradient import Gradient
@@ -21,7 +22,8 @@ from neural_foundation.learning.table import LEARNERS
 
 def _learner(**fields: Any) -> Any:
     return LEARNERS.parse(
-        {"kind": "gradient", "objective": {"kind": "classify", "from_s": 0.4}, "max_epochs": 3, "batch_size": 8} | fields
+        {"kind": "gradient", "objective": {"kind": "classify", "from_s": 0.4}, "max_epochs": 3, "batch_size": 8}
+        | fields
     )
 
 
@@ -182,9 +184,9 @@ def test_data_that_cannot_serve_is_named(tmp_path: Path) -> None:
         _fit(tmp_path, train=_unlabelled())
     with pytest.raises(DataError, match=r"All 6 training windows are of one class, 'right'\. Allowed: at least two of"):
         _fit(tmp_path, train=_of_one_class())
+    bad = windows()
+    bad.signal[0] = np.nan
     with pytest.raises(DataError, match=r"train_loss is nan after step 3\. Allowed: finite\. Lower lr"):
-        bad = windows()
-        bad.signal[0] = np.nan
         _fit(tmp_path, train=bad)
 
 

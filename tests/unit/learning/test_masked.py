@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from learning_fakes import SIGNAL, SUBJECTS, TARGET, SmallModel, windows
+
 from neural_foundation.core.errors import SpecError
 from neural_foundation.learning.base import Bound
 from neural_foundation.learning.objectives.future_power import FuturePower
@@ -53,9 +54,7 @@ def test_only_hidden_tokens_count() -> None:
     mask = loss.mask(batch)
     out = bound.network(batch.signal, batch.subject, mask)
     target = bound.network(batch.signal).tokens
-    expected = torch.stack(
-        [(out.reconstruction[i] - target[i])[mask[i]].square().mean() for i in range(len(batch))]
-    )
+    expected = torch.stack([(out.reconstruction[i] - target[i])[mask[i]].square().mean() for i in range(len(batch))])
     assert torch.allclose(loss(bound.network, batch), expected, atol=1e-6)
 
 

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
+
 from neural_foundation.learning.gradient import Gradient
 from neural_foundation.learning.optimiser import adamw, averaged, averages_at, freeze, rate
-from torch import nn
 
 
 def _learner(**fields: Any) -> Gradient:

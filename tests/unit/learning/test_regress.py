@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import torch
 from learning_fakes import SIGNAL, SUBJECTS, SmallModel, windows
+from torch.nn.functional import huber_loss
+
 from neural_foundation.core.errors import DataError, SpecError
 from neural_foundation.core.specs import TargetSpec
 from neural_foundation.learning.base import Bound
@@ -17,7 +19,6 @@ from neural_foundation.learning.fit import fit
 from neural_foundation.learning.objectives.regress import Regress
 from neural_foundation.learning.table import LEARNERS
 from neural_foundation.sampling.batches import Source
-from torch.nn.functional import huber_loss
 
 TARGET = TargetSpec(task="regression", names=("x", "y"))
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from learning_fakes import SIGNAL, SUBJECTS, SmallModel, windows
+
 from neural_foundation.core.errors import StoreError
 from neural_foundation.learning.fit import fit
 from neural_foundation.learning.table import LEARNERS

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from learning_fakes import SIGNAL, SUBJECTS, TARGET, SmallModel, windows
+
 from neural_foundation.core.errors import PackageError, SpecError
 from neural_foundation.learning.fit import fit
 from neural_foundation.learning.table import LEARNERS

@@ -31,7 +31,7 @@ def test_equals_the_pyriemann_pipeline(shrinkage):
     from sklearn.preprocessing import StandardScaler
 
     signal, target, subject = windows()
-    spec = TangentSpace(shrinkage=shrinkage, unit_scale=False, c=0.1)
+    spec = TangentSpace(bands=(), shrinkage=shrinkage, unit_scale=False, c=0.1)
     ours = spec.estimator(SIGNAL, TARGET).fit(signal, target, subject)
     theirs = make_pipeline(
         Covariances(shrinkage),
@@ -93,6 +93,7 @@ def test_recentring_and_automatic_c_change_the_fit_only():
         ),
         ({"bands": [[12, 8]]}, "Band 12-8 Hz"),
         ({"bands": [[8, 12]], "frequencies": [10]}, "both bands and frequencies"),
+        ({"frequencies": [80]}, "None of the frequencies.*Allowed: under 63.5 Hz"),
         ({"shrinkage": 1.5}, "less than or equal to 1"),
         ({"shrinkage": "ledoit"}, "shrinkage"),
         ({"c": 0}, "greater than 0"),

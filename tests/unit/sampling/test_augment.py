@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+
 from neural_foundation.core.errors import SpecError
 from neural_foundation.sampling.augment import Augment
 

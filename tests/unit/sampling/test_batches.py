@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+
 from neural_foundation.core.specs import SignalSpec
 from neural_foundation.sampling.batches import Source
 

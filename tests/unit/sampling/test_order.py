@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from neural_foundation.core.errors import DataError, SpecError
 from neural_foundation.sampling.order import fixed_batches, training_order
 

@@ -147,7 +147,7 @@ pre{white-space:pre-wrap;max-width:45rem}
 .swatch.filled{background:var(--accent);border-radius:50%}
 .confusion{table-layout:fixed;width:100%}
 .confusion th,.confusion td{padding:.55rem .4rem;text-align:center;vertical-align:middle}
-.confusion tbody th{text-align:left}
+.confusion tbody th,.confusion th:first-child{text-align:left}
 .confusion th{border:0}
 .confusion td{border:3px solid var(--paper);border-radius:8px}
 .confusion td{background:color-mix(in srgb,var(--accent) calc(var(--share)*1%),var(--raised))}

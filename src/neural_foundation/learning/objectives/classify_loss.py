@@ -38,7 +38,7 @@ class ClassifyLoss(nn.Module):
         out = outputs(network, batch)
         weights = token_weights(out.logits.shape[1], self.first, self.spec.rise).to(out.logits.device)
         logits: Tensor = out.logits[:, weights > 0].float()
-        losses = self._cross_entropy(logits, batch.target) @ weights[weights > 0]
+        losses = (self._cross_entropy(logits, batch.target) * weights[weights > 0]).sum(1)
         if self.spec.subject_adversary and self.training:
             losses = losses + self.spec.subject_adversary * _adversary(out, batch.identity)
         return losses

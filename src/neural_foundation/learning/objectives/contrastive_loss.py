@@ -28,7 +28,8 @@ class ContrastiveLoss(nn.Module):
 
     def forward(self, network: nn.Module, batch: Batch) -> Tensor:
         a, b = (self._embedded(network, batch, view) for view in (0, 1))
-        similar = a @ b.T / self.spec.temperature
+        with torch.autocast(a.device.type, enabled=False):
+            similar = a @ b.T / self.spec.temperature
         if self.spec.within_subject:
             same = batch.identity[:, None] == batch.identity[None, :]
             similar = similar.masked_fill(~same, float("-inf"))

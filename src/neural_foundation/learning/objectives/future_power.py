@@ -69,7 +69,8 @@ class FuturePower(nn.Module):
             given = f"masked.power needs windows of {(self.hop + self.frame)} samples, they have {signal.shape[2]}"
             raise SpecError(given, remedy="Give longer windows, or set power to 0")
         spectrum = torch.fft.rfft(after.unfold(2, self.frame, self.hop) * self.window)
-        bands = (spectrum.abs().square() @ self.filters).transpose(1, 2)
+        with torch.autocast(signal.device.type, enabled=False):  # targets stay exact where the network is in bf16
+            bands = (spectrum.abs().square() @ self.filters).transpose(1, 2)
         sums = torch.cat([torch.zeros_like(bands[:, :1]), bands.double().cumsum(1).to(bands.dtype)], 1)
         n = bands.shape[1]
         first = torch.arange(n, device=signal.device)

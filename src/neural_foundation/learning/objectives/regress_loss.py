@@ -34,7 +34,7 @@ class RegressLoss(nn.Module):
                 f"The target has {target.shape[1]} values a window, the network {predicted.shape[2]} outputs"
             )
         target = target[:, None].expand_as(predicted)
-        return self._error(predicted, target).mean(-1) @ weights
+        return (self._error(predicted, target).mean(-1) * weights).sum(1)
 
     def _error(self, predicted: Tensor, target: Tensor) -> Tensor:
         if self.spec.huber is None:
