@@ -102,8 +102,8 @@ def score(
     Each of `models` has: `subjects` (balanced accuracy of each, mean over seeds), `balanced_accuracy` (mean,
     bootstrap interval over subjects, standard deviations over subjects and over seeds), `trial_balanced_accuracy`
     (probabilities averaged over a trial's windows), `accuracy`, `roc_auc`, `log_loss`, `brier`, `confusion`,
-    `calibration`, `chance` (by permutation of whole trials' classes within subjects; of the mean and of each), and `difference` to the best
-    baseline (paired over subjects; None for that baseline).
+    `calibration`, `chance` (by permutation of whole trials' classes within subjects; of the mean, and of each in its
+    `subjects`), and `difference` to the best baseline (paired over subjects; None for that baseline).
 
     Raises
     ------

@@ -131,7 +131,8 @@ def _task(recipe: Recipe, root: Path, name: str, spec: Stage, item: Item, tasks:
     spec = spec.model_copy(update=chosen)
     seed = derive(base, name, item_name(item))
     sources = spec.input_stages() | ({"split": splits(spec)} if splits(spec) else {})
-    inputs = {port: [t for s in stages for t in tasks[s] if _agree(t.item, item)] for port, stages in sources.items()}
+    wanted = item | spec.chosen_axes()
+    inputs = {port: [t for s in stages for t in tasks[s] if _agree(t.item, wanted)] for port, stages in sources.items()}
     facts = {
         "kind": spec.kind,
         "version": spec.version,

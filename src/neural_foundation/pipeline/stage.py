@@ -73,6 +73,10 @@ class Stage(Spec):
         """Return the values of the stage's own axis (recordings of a dataset); one nameless item by default."""
         return []
 
+    def chosen_axes(self) -> Item:
+        """Return the values of axes that the stage picks from inputs that fan out, e.g. one fold."""
+        return {}
+
     def raw_files(self, item: Item) -> Sequence[Path]:
         """Return the files outside the store that an item reads; their content enters its key."""
         return ()

@@ -29,9 +29,7 @@ class StepEngine:
         inputs = {i.name: i for i in self.session.get_inputs()}
         if "signal" not in inputs:
             raise PackageError(f"{graph} is no step graph: it has no input 'signal'", remedy="Run the recipe's 'export' stage again")
-        metadata = self.session.get_modelmeta().custom_metadata_map
-        self.hop = int(metadata["hop"])
-        self.n_chans = int(inputs["signal"].shape[1])
+        _, self.n_chans, self.hop = (int(d) for d in inputs["signal"].shape)
         self._signal = np.zeros((1, self.n_chans, self.hop), np.float32)
         self.signal: NDArray[np.float32] = self._signal[0]
         self.names = [n for n in inputs if n != "signal"]

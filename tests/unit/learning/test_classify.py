@@ -77,6 +77,12 @@ def test_the_adversary_adds_the_subjects_cross_entropy_in_training_only() -> Non
     assert torch.allclose(loss.eval()(bound.network, batch), without)
 
 
+def test_the_adversary_leaves_out_people_it_does_not_know() -> None:
+    bound = _bound(("s1", "s2"))  # the windows are of s1, s2, s3 in turn
+    with_it, without = _loss(bound, subject_adversary=1.0)[2], _loss(bound)[2]
+    assert (with_it > without).tolist() == [True, True, False] * 2
+
+
 def test_the_adversary_needs_two_subjects() -> None:
     with pytest.raises(SpecError, match="subject_adversary needs two or more training subjects, there are 1"):
         Classify(subject_adversary=1.0).bind(_bound(("s1",)))

@@ -61,12 +61,15 @@ class ClassifyLoss(nn.Module):
 
 
 def _adversary(out: Any, identity: Tensor) -> Tensor:
-    """Return the subject classifier's cross-entropy (B,); its gradient is turned round inside the network."""
+    """Return the subject classifier's cross-entropy (B,); its gradient is turned round inside the network.
+
+    A window of nobody in the training subjects counts 0.
+    """
     if out.subject_logits is None:
         raise SpecError("The network has no subject classifier", remedy="Set subject_adversary to 0")
     logits = out.subject_logits.float()
     logits = logits.mean(1) if logits.ndim == 3 else logits
-    return functional.cross_entropy(logits, identity - 1, reduction="none")
+    return functional.cross_entropy(logits, identity - 1, reduction="none", ignore_index=-1)
 
 
 def _class_weights(target: Any, n_classes: int, balanced: bool) -> Tensor:

@@ -10,7 +10,7 @@ from pydantic import Field
 from ...core.errors import SpecError
 from ...core.store import atomic, read_json, write_json
 from ...models.package import CARD, FACTS, GRAPH, WEIGHTS, Package
-from ..stage import Job, Port, Stage
+from ..stage import Item, Job, Port, Stage
 
 KEPT = (FACTS, WEIGHTS, CARD, "fold.json")
 
@@ -25,6 +25,9 @@ class Export(Stage):
     takes = {"model": Port("Package")}
     gives: ClassVar[str] = "Exported"
 
+    def chosen_axes(self) -> Item:
+        return {} if self.fold is None else {"fold": str(self.fold)}
+
     def run(self, job: Job) -> None:
         source = job.one("model")
         package = Package.open(source.folder)
@@ -38,7 +41,6 @@ class Export(Stage):
     def _graph(self, package: Package, job: Job) -> dict[str, Any]:
         from ...export.step_graph import export_step
 
-        with atomic(job.folder / GRAPH) as temporary:
-            graph = export_step(package.network(), temporary)
+        graph = export_step(package.network(), job.folder / GRAPH)
         job.progress(1, 1, "exported")
-        return {"graph": GRAPH, "hop": graph.hop, "fold": read_json(job.folder / "fold.json")["name"]}
+        return {"graph": GRAPH, "hop": graph.hop, "n_chans": graph.n_chans, "n_nodes": graph.n_nodes, "fold": read_json(job.folder / "fold.json")["name"]}

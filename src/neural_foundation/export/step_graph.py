@@ -1,0 +1,201 @@
+"""The step graph: a streaming network as ONNX, its state as explicit inputs and outputs.
+
+Shapes: C channels, P samples a hop, m tokens.
+
+Inputs are `signal` (1, C, m P) and every tensor of the state under its own name; outputs are `logits` (or `features`
+for a network without a target) and the state after, named `next_<name>`. There are two graphs of the same weights:
+`step.onnx` for m = 1, the live step, and `step.chunk.onnx` beside it for any m of 2 or more (catching up, replay).
+All that depends on weights alone (kernels, powers of the decays, folded spatial filters) is computed here, once, so
+that the live step holds only what touches the signal or the state. The bytes depend on the network alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from ..core.errors import SpecError
+from ..core.store import write_bytes
+
+if TYPE_CHECKING:
+    import onnx
+
+    from ..models.network import Network
+
+OPSET = 18
+NEXT = "next_"
+
+
+@dataclass(frozen=True)
+class StepGraph:
+    """What was exported: files, hop in samples, channels, names and shapes (without batch) of the state."""
+
+    path: Path
+    chunk_path: Path | None
+    hop: int
+    n_chans: int
+    output: str
+    state: dict[str, tuple[int, ...]]
+    n_nodes: int
+
+
+def chunk_path(path: Path) -> Path:
+    """Return where the graph for many tokens lies: beside the live one."""
+    return path.with_name(f"{path.stem}.chunk{path.suffix}")
+
+
+def export_step(network: Network, path: Path | str, *, tokens: Literal["one", "dynamic"] = "dynamic", subject: int = 0) -> StepGraph:
+    """Write the step graph of a network; return what was written.
+
+    Parameters
+    ----------
+    path : of the live graph (m = 1). tokens : "dynamic" also writes the graph for any m >= 2.
+    subject : index of the subject whose adapter is folded in; 0 is the population, right for any new subject.
+
+    Raises
+    ------
+    SpecError : a subject the network has no adapter for. StoreError : the files cannot be written.
+    """
+    path = Path(path)
+    known = getattr(network, "subjects", 0)
+    if not 0 <= subject <= known:
+        raise SpecError(f"Subject {subject} has no adapter", allowed=f"0 (population) to {known}")
+    live = _graph(network, 1, subject)
+    write_bytes(path, live.SerializeToString(deterministic=True))
+    many = None
+    if tokens == "dynamic":
+        many = chunk_path(path)
+        write_bytes(many, _graph(network, None, subject).SerializeToString(deterministic=True))
+    state = {n: tuple(t.shape[1:]) for n, t in network.start(1).items()}
+    return StepGraph(path, many, network.hop, network.n_chans, _output_name(network), state, len(live.graph.node))
+
+
+def _output_name(network: Network) -> str:
+    return "logits" if getattr(network, "target", None) is not None else "features"
+
+
+class _Step(nn.Module):
+    """`stream` with the state as a list, for the exporter."""
+
+    def __init__(self, network: Network, subject: int) -> None:
+        super().__init__()
+        self.network, self.names = network, list(network.start(1))
+        self.output, self.subject = _output_name(network), subject
+
+    def forward(self, signal: Tensor, state: list[Tensor]) -> tuple[Tensor, ...]:
+        subject = None if self.subject == 0 else torch.full((1,), self.subject)
+        out, after = self.network.stream(signal, dict(zip(self.names, state, strict=True)), subject)
+        return getattr(out, self.output), *(after[n] for n in self.names)
+
+
+def _graph(network: Network, tokens: int | None, subject: int) -> onnx.ModelProto:
+    """Return the graph for a fixed number of tokens, or for any (None)."""
+    step = _Step(network, subject)
+    signal = torch.zeros(1, network.n_chans, network.hop * (tokens or 3), device=next(network.parameters()).device)
+    state = list(network.start(1).values())
+    many = torch.export.Dim("m", min=2, max=1 << 20) * network.hop if tokens is None else None
+    was_training = network.training
+    network.eval()
+    try:
+        with _quiet(), torch.no_grad():
+            program = torch.onnx.export(
+                step,
+                (signal, state),
+                dynamo=True,
+                opset_version=OPSET,
+                input_names=["signal", *step.names],
+                output_names=[step.output, *(NEXT + n for n in step.names)],
+                dynamic_shapes=({2: many}, [None] * len(state)) if many is not None else None,
+                optimize=True,
+                verbose=False,
+            )
+    finally:
+        network.train(was_training)
+    return _clean(program.model_proto if program is not None else None)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence what torch's and onnx's exporters say of their own insides."""
+    loggers = [logging.getLogger(n) for n in ("torch.onnx", "onnxscript", "onnx_ir", "torch.export", "torch.fx")]
+    levels = [log.level for log in loggers]
+    with warnings.catch_warnings():
+        for category in (DeprecationWarning, FutureWarning, UserWarning):
+            warnings.simplefilter("ignore", category)
+        for log in loggers:
+            log.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for log, level in zip(loggers, levels, strict=True):
+                log.setLevel(level)
+
+
+def _clean(model: Any) -> onnx.ModelProto:
+    """Fold constants, drop the exporter's notes (source paths, traces) and name values in order."""
+    model = _fold(model)
+    del model.metadata_props[:]
+    model.doc_string, model.producer_name, model.producer_version = "", "neural-foundation", ""
+    graph = model.graph
+    graph.name, graph.doc_string = "step", ""
+    del graph.value_info[:], graph.metadata_props[:]
+    fixed = {v.name for v in [*graph.input, *graph.output]}
+    names: dict[str, str] = {"": ""}
+    for tensor in graph.initializer:
+        names.setdefault(tensor.name, f"w{len(names)}")
+        tensor.name, tensor.doc_string = names[tensor.name], ""
+        del tensor.metadata_props[:]
+    for i, node in enumerate(graph.node):
+        node.name, node.doc_string = f"n{i}", ""
+        del node.metadata_props[:]
+        for value in node.output:
+            names.setdefault(value, value if value in fixed else f"v{len(names)}")
+    for node in graph.node:
+        node.input[:] = [names.get(v, v) for v in node.input]
+        node.output[:] = [names[v] for v in node.output]
+    for value in [*graph.input, *graph.output]:
+        value.doc_string = ""
+        del value.metadata_props[:]
+    return model
+
+
+def _fold(model: Any) -> Any:
+    """Compute every node that depends on weights alone, whatever its size, and drop what is then unused."""
+    import onnx
+    from onnx import numpy_helper
+    from onnx.reference import ReferenceEvaluator
+
+    graph = model.graph
+    known = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
+    outputs = {v.name for v in graph.output}
+    kept = []
+    for node in graph.node:
+        if all(not v or v in known for v in node.input) and not outputs & set(node.output):
+            piece = onnx.helper.make_model(
+                onnx.helper.make_graph(
+                    [node],
+                    "piece",
+                    [],
+                    [onnx.ValueInfoProto(name=v) for v in node.output],
+                    [numpy_helper.from_array(known[v], v) for v in set(node.input) if v],
+                ),
+                opset_imports=model.opset_import,
+                ir_version=model.ir_version,
+            )
+            known |= dict(zip(node.output, ReferenceEvaluator(piece).run(None, {}), strict=True))
+        else:
+            kept.append(node)
+    del graph.node[:]
+    graph.node.extend(kept)
+    used = [v for node in kept for v in node.input if v in known]
+    del graph.initializer[:]
+    graph.initializer.extend(numpy_helper.from_array(known[v], v) for v in dict.fromkeys(used))
+    return model
