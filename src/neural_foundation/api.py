@@ -31,7 +31,7 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What a decoder thinks. `sample`: raw samples it had seen; `valid`: False where the signal was not."""
+    """What a decoder thinks. `sample`: raw samples seen when it decided; `valid`: False where the signal was not."""
 
     sample: int
     label: str
@@ -86,8 +86,7 @@ class TaskDecoder:
     """
 
     def __init__(self, package: Package) -> None:
-        self._scratch: tempfile.TemporaryDirectory[str] | None = None
-        self.decoder = StreamDecoder(self._exported(package))
+        self.decoder = _stream_decoder(package)
         self.classes = self.decoder.classes
         self._pool: ThreadPoolExecutor | None = None
         self.restart()
@@ -126,16 +125,16 @@ class TaskDecoder:
             self._pool = ThreadPoolExecutor(1, thread_name_prefix="decoder")
         return await asyncio.get_running_loop().run_in_executor(self._pool, self.decode, neural_sample)
 
-    def _exported(self, package: Package) -> Package:
-        """Return the package with a step graph, exported to a folder of our own where it has none."""
-        if (package.folder / GRAPH).is_file():
-            return package
-        from .export.step_graph import export_step
 
-        self._scratch = tempfile.TemporaryDirectory(prefix="neural-foundation-")
-        folder = Path(self._scratch.name)
-        export_step(package.network(), folder / GRAPH)
-        return Package(folder, package.facts)
+def _stream_decoder(package: Package) -> StreamDecoder:
+    """Return the decoder of a package, exported for the moment where it has no step graph yet."""
+    if (package.folder / GRAPH).is_file():
+        return StreamDecoder(package)
+    from .export.step_graph import export_step
+
+    with tempfile.TemporaryDirectory(prefix="neural-foundation-") as folder:
+        export_step(package.network(), Path(folder) / GRAPH, tokens="one")
+        return StreamDecoder(Package(Path(folder), package.facts))
 
 
 class NeuralDataLoader:

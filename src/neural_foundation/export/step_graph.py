@@ -105,7 +105,7 @@ def _graph(network: Network, tokens: int | None, subject: int) -> onnx.ModelProt
     was_training = network.training
     network.eval()
     try:
-        with _quiet(), torch.no_grad():
+        with _quiet(), torch.no_grad(), network.fixed():
             program = torch.onnx.export(
                 step,
                 (signal, state),
@@ -114,7 +114,7 @@ def _graph(network: Network, tokens: int | None, subject: int) -> onnx.ModelProt
                 input_names=["signal", *step.names],
                 output_names=[step.output, *(NEXT + n for n in step.names)],
                 dynamic_shapes=({2: many}, [None] * len(state)) if many is not None else None,
-                optimize=True,
+                optimize=False,
                 verbose=False,
             )
     finally:

@@ -191,6 +191,11 @@ class MultiscaleNetwork(Network):
         """Take signals of another montage from now on; see `SpatialFilter.bind_montage`."""
         self.spatial.bind_montage(positions, mask, names=names)
 
+    @contextlib.contextmanager
+    def fixed(self) -> Iterator[None]:
+        with self.spatial.fixed(), self.resonators.fixed():
+            yield
+
     # ---- the one path ------------------------------------------------------------------------------------------
 
     def stream(

@@ -5,8 +5,9 @@ Shapes: B batch, C channels, P samples a hop, M tokens, D width.
 
 from __future__ import annotations
 
+import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 import torch
@@ -58,6 +59,11 @@ class Network(nn.Module, ABC):
     @abstractmethod
     def calibrate(self, batches: Iterable[Tensor]) -> None:
         """Set what must be known of the data before training (scales of features) from batches (B, C, T), once."""
+
+    @contextlib.contextmanager
+    def fixed(self) -> Iterator[None]:
+        """Hold the weights as they are, so that what depends on them alone is computed once; for streaming, export."""
+        yield
 
     def forward(self, signal: Tensor, subject: Tensor | None = None, token_mask: Tensor | None = None) -> NetworkOutput:
         """Return the output for signals (B, C, T) from the start state; samples after the last whole token are left.

@@ -51,6 +51,12 @@ class StreamDecoder(Transducer):
         self.resets = np.unique(np.round(np.asarray(resets_s, float) * self.chain.output.sfreq).astype(np.int64))
         self._ring = Ring(self.chain.output.n_chans, self.hop)
         self._owner: State | None = None
+        self._warm_up()
+
+    def _warm_up(self) -> None:
+        """Take one step on zeros, so that nothing is compiled or allocated for the first time while live."""
+        n = int(np.ceil(self.hop * self.input.sfreq / self.chain.output.sfreq))
+        self.step(Chunk.of(np.zeros((self.input.n_chans, n), np.float32)), self.start())
 
     def start(self) -> State:
         ring = {"values": np.zeros_like(self._ring.values), "filled": 0, "n_valid": 0}

@@ -28,7 +28,7 @@ class RMSNorm(nn.Module):
         self.gain, self.eps = nn.Parameter(torch.ones(width)), eps
 
     def forward(self, x: Tensor) -> Tensor:
-        return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + self.eps) * self.gain
+        return x / torch.sqrt(x.pow(2).mean(-1, keepdim=True) + self.eps) * self.gain
 
 
 class LinearAttention(nn.Module):

@@ -22,12 +22,16 @@ tau and f are learned within bounds about their start: tau by a factor of two, f
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+
+
+Kernels = tuple[list[Tensor], Tensor, list[Tensor]]
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,7 @@ class Resonators(nn.Module):
     def __init__(self, scales: Sequence[Scale], *, sfreq: float, hop: int, slow: Sequence[int]) -> None:
         super().__init__()
         self.scales, self.sfreq, self.hop, self.slow = tuple(scales), sfreq, hop, tuple(slow)
+        self._fixed: tuple[tuple[Tensor, Tensor, Tensor], Kernels] | None = None
         self.counts = [len(s.centres_hz) for s in scales]
         self.n_resonators = sum(self.counts)
         self.log_tau = nn.Parameter(torch.zeros(self.n_resonators))
@@ -110,9 +115,8 @@ class Resonators(nn.Module):
         """
         batch, filters = x.shape[:2]
         tokens = x.shape[2] // self.hop
-        coefficients = self.coefficients()
+        coefficients, (within, ends, passed) = self.constants()
         samples = x.unflatten(2, (tokens, self.hop)).permute(3, 2, 0, 1).reshape(self.hop, -1)  # (P, M N)
-        within, ends, passed = self.kernels(coefficients)
         left = (ends @ samples).view(self.n_resonators, 4 * tokens, batch * filters)
         before, state = self._carry(left, state, coefficients, tokens)
         powers, waves = [], []
@@ -131,7 +135,24 @@ class Resonators(nn.Module):
         decay = 1.0 / (self.time_constants() * self.sfreq)
         return decay, 2 * math.pi * self.frequencies() / self.sfreq, 1 - torch.exp(-decay)
 
-    def kernels(self, coefficients: tuple[Tensor, Tensor, Tensor]) -> tuple[list[Tensor], Tensor, list[Tensor]]:
+    def constants(self) -> tuple[tuple[Tensor, Tensor, Tensor], Kernels]:
+        """Return the coefficients and the kernels, as learned now or as fixed by `fixed`."""
+        if self._fixed is not None:
+            return self._fixed
+        coefficients = self.coefficients()
+        return coefficients, self.kernels(coefficients)
+
+    @contextlib.contextmanager
+    def fixed(self) -> Iterator[None]:
+        """Compute all that depends on the weights alone once, for as long as the context lasts."""
+        with torch.no_grad():
+            self._fixed = self.constants()
+        try:
+            yield
+        finally:
+            self._fixed = None
+
+    def kernels(self, coefficients: tuple[Tensor, Tensor, Tensor]) -> Kernels:
         """Return, in float32, what makes b at the sub-steps and (a, b) at the hop's end.
 
         within : for each scale (2 S R_s, P), rows by sub-step, real and imaginary, resonator; from the hop's samples.
@@ -191,15 +212,15 @@ class Resonators(nn.Module):
         age : tokens since the start before this chunk, (B,) float64. The sum of (j + 1)^2 q^j for j < n over that
         for all j, q = |lambda|^2, averaged over the sub-steps of each hop.
         """
-        shares, first = [], 0
-        q_log = -2.0 / (self.time_constants() * self.sfreq)
-        for scale, count in zip(self.scales, self.counts, strict=True):
-            ends = torch.tensor(self.ends(scale), dtype=torch.float64, device=age.device)
-            hops = age[:, None] + torch.arange(tokens, dtype=torch.float64, device=age.device)
-            n = (hops[..., None] * self.hop + ends)[..., None]  # (B, M, S, 1)
-            shares.append(_charged(n, q_log[first : first + count]).mean(2))
-            first += count
-        return torch.cat(shares, 2).float()
+        decay = self.constants()[0][0]
+        ends = [torch.tensor(self.ends(s), dtype=torch.float64, device=age.device) for s in self.scales]
+        steps = torch.cat([e.repeat_interleave(n) for e, n in zip(ends, self.counts, strict=True)])  # (sum of S R_s,)
+        which = torch.cat([i.repeat(s.sub_steps) for i, s in zip(torch.arange(self.n_resonators).split(self.counts), self.scales, strict=True)])
+        average = torch.zeros(len(steps), self.n_resonators, dtype=torch.float64, device=age.device)
+        times = torch.cat([torch.full((s.sub_steps * n,), s.sub_steps) for s, n in zip(self.scales, self.counts, strict=True)])
+        average[torch.arange(len(steps)), which] = 1.0 / times.to(average)
+        hops = age[:, None] + torch.arange(tokens, dtype=torch.float64, device=age.device)
+        return (charged(hops[..., None] * self.hop + steps, -2.0 * decay[which]) @ average).float()
 
 
 def free_response(n: Tensor, coefficients: tuple[Tensor, Tensor, Tensor]) -> Tensor:
@@ -218,9 +239,10 @@ def free_response(n: Tensor, coefficients: tuple[Tensor, Tensor, Tensor]) -> Ten
     return torch.stack([torch.stack(row) for row in rows])
 
 
-def _charged(n: Tensor, q_log: Tensor) -> Tensor:
-    """Return the share of sum (j + 1)^2 q^j reached by j < n."""
+def charged(n: Tensor, q_log: Tensor) -> Tensor:
+    """Return the share of the sum of (j + 1)^2 q^j over all j that j < n has, q = exp(q_log)."""
     q = torch.exp(q_log)
     s0, s1, s2 = 1 / (1 - q), q / (1 - q) ** 2, q * (1 + q) / (1 - q) ** 3
-    tail = (n + 1) ** 2 * s0 + 2 * (n + 1) * s1 + s2
-    return 1 - torch.exp(q_log * n) * tail / (s0 + 2 * s1 + s2)
+    total = s0 + 2 * s1 + s2
+    # the rest, with n + 1 = u + 1: (u + 1)^2 s0 + 2 (u + 1) s1 + s2
+    return 1 - torch.exp(q_log * n) * ((n * (s0 / total) + 2 * (s0 + s1) / total) * n + 1)

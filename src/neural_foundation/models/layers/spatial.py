@@ -15,7 +15,8 @@ that have that name.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -114,6 +115,7 @@ class SpatialFilter(nn.Module):
         super().__init__()
         places = list(positions) or [None] * len(ch_names)
         self.n_sites = n_sites
+        self._fixed: Tensor | None = None
         self.free_names = tuple(n for n, p in zip(ch_names, places, strict=True) if p is None)
         known = [p for p in places if p is not None]
         self.mixing = nn.Parameter(torch.zeros(n_filters, n_sites))
@@ -165,8 +167,20 @@ class SpatialFilter(nn.Module):
         """C of the bound montage."""
         return int(self.interpolate.shape[1])
 
+    @contextlib.contextmanager
+    def fixed(self) -> Iterator[None]:
+        """Fold the filters for the bound montage once, for as long as the context lasts."""
+        with torch.no_grad():
+            self._fixed = self.weight()
+        try:
+            yield
+        finally:
+            self._fixed = None
+
     def weight(self) -> Tensor:
         """Return W (K, C), the filters on the channels of the bound montage."""
+        if self._fixed is not None:
+            return self._fixed
         return PACE * (self.mixing @ self.interpolate + self.free @ self.expand)
 
     def forward(self, signal: Tensor) -> Tensor:

@@ -41,6 +41,6 @@ class Export(Stage):
     def _graph(self, package: Package, job: Job) -> dict[str, Any]:
         from ...export.step_graph import export_step
 
-        graph = export_step(package.network(), job.folder / GRAPH)
+        graph = export_step(package.network(), job.folder / GRAPH, tokens="one")
         job.progress(1, 1, "exported")
         return {"graph": GRAPH, "hop": graph.hop, "n_chans": graph.n_chans, "n_nodes": graph.n_nodes, "fold": read_json(job.folder / "fold.json")["name"]}
