@@ -21,6 +21,7 @@ root_doc = "index"
 myst_enable_extensions = ["deflist", "colon_fence"]
 myst_heading_anchors = 3
 
+autosummary_generate = False
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 numpydoc_show_class_members = False

@@ -15,6 +15,7 @@ from tiny_model import tiny_model
 from neural_foundation import NeuralDataLoader, NeuralFoundationModel
 from neural_foundation.core.stream import load_state, save_state
 from neural_foundation.realtime.decoder import StreamDecoder
+from neural_foundation.recordings import read
 
 
 def decode(package: Path, recording: Path) -> None:
@@ -28,6 +29,24 @@ def decode(package: Path, recording: Path) -> None:
         if decision is not None and decision.sample % 2500 == 0:
             shares = ", ".join(f"{name} {share:.2f}" for name, share in decision.probability.items())
             print(f"{decision.sample / 250:5.0f} s  {decision.label:<10}  {shares}")
+
+
+def decode_trials(package: Path, recording: Path) -> None:
+    """Decode trial by trial: the model starts anew at each, where the windows of its training began."""
+    model = NeuralFoundationModel.from_pretrained(package)
+    decoder = model.get_decoder("motor_imagery")
+    windows, at, right = model.package.facts.windows, 0, 0
+    with read(recording) as session:
+        signal, sfreq = session.signal, session.signal.spec.sfreq
+        for cue_s, _, label in session.trials:
+            begin = round((cue_s + windows.start_s) * sfreq)
+            end = begin + round(windows.length_s * sfreq)
+            decoder.decode(signal.read(at, begin))  # between trials the cleaning chain goes on
+            decoder.reset()
+            decision = decoder.decode(signal.read(begin, end))
+            right += decision is not None and decision.label == label
+            at = end
+        print(f"{right} of {len(session.trials)} trials right")
 
 
 def pause_and_go_on(package: Path, recording: Path) -> None:
@@ -54,4 +73,5 @@ def pause_and_go_on(package: Path, recording: Path) -> None:
 if __name__ == "__main__":
     package, recording = tiny_model(Path(sys.argv[1] if len(sys.argv) > 1 else "runs/examples"))
     decode(package, recording)
+    decode_trials(package, recording)
     pause_and_go_on(package, recording)

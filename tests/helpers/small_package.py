@@ -8,11 +8,13 @@ import numpy as np
 import torch
 
 from neural_foundation.core.specs import SignalSpec, TargetSpec
+from neural_foundation.core.stream import run
 from neural_foundation.export.step_graph import export_step
 from neural_foundation.models.multiscale import Multiscale
 from neural_foundation.models.package import GRAPH, Facts, Package, save, tensors
 from neural_foundation.recordings.montage import standard_1005
 from neural_foundation.sampling.windows import Windows
+from neural_foundation.signals.chain import chain
 from neural_foundation.signals.table import SIGNALS
 
 NAMES = ("C3", "Cz", "C4")
@@ -24,12 +26,14 @@ MODEL = Multiscale(d_model=16, n_heads=2, n_layers=1, virtual_channels=2, resona
 def make(folder: Path, *, target: TargetSpec | None = TargetSpec(classes=("left", "right")), export: bool = True) -> Package:
     """Write a package into `folder`, calibrated on noise."""
     folder.mkdir(parents=True, exist_ok=True)
+    ops = tuple(SIGNALS.parse(dict(op)) for op in CHAIN)
     network = MODEL.build(RAW, target, seed=3)
-    network.calibrate([torch.from_numpy(signal(800, seed=s)[None] * 1e5) for s in range(3)])
+    clean = [run(chain(ops, RAW), signal(800, seed=s)).values for s in range(3)]
+    network.calibrate([torch.from_numpy(c[None]) for c in clean])
     if target is not None:
         with torch.no_grad():
-            network.readout.weight.mul_(50)  # so that decisions differ
-    facts = Facts(model=MODEL, chain=tuple(SIGNALS.parse(dict(op)) for op in CHAIN), raw=RAW, signal=RAW, target=target, windows=Windows(start_s=0.5, length_s=2.0), name="adapt", task="hands")
+            network.readout.weight.mul_(10)  # so that decisions differ
+    facts = Facts(model=MODEL, chain=ops, raw=RAW, signal=RAW, target=target, windows=Windows(start_s=0.5, length_s=2.0), name="adapt", task="hands")
     package = save(folder, facts, tensors(network.state_dict()))
     if export:
         export_step(network, folder / GRAPH, tokens="one")

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -114,7 +115,7 @@ def _graph(network: Network, tokens: int | None, subject: int) -> onnx.ModelProt
                 input_names=["signal", *step.names],
                 output_names=[step.output, *(NEXT + n for n in step.names)],
                 dynamic_shapes=({2: many}, [None] * len(state)) if many is not None else None,
-                optimize=False,
+                optimize=True,
                 verbose=False,
             )
     finally:
@@ -180,22 +181,24 @@ def _fold(model: Any) -> Any:
     for node in graph.node:
         if all(not v or v in known for v in node.input) and not outputs & set(node.output):
             piece = onnx.helper.make_model(
-                onnx.helper.make_graph(
-                    [node],
-                    "piece",
-                    [],
-                    [onnx.ValueInfoProto(name=v) for v in node.output],
-                    [numpy_helper.from_array(known[v], v) for v in set(node.input) if v],
-                ),
+                onnx.helper.make_graph([node], "piece", [_named(v) for v in set(node.input) if v], [_named(v) for v in node.output]),
                 opset_imports=model.opset_import,
                 ir_version=model.ir_version,
             )
-            known |= dict(zip(node.output, ReferenceEvaluator(piece).run(None, {}), strict=True))
-        else:
-            kept.append(node)
+            values = ReferenceEvaluator(piece).run(None, {v: known[v] for v in node.input if v})
+            if all(isinstance(v, np.ndarray) for v in values):  # a sequence cannot be an initializer
+                known |= dict(zip(node.output, values, strict=True))
+                continue
+        kept.append(node)
     del graph.node[:]
     graph.node.extend(kept)
     used = [v for node in kept for v in node.input if v in known]
     del graph.initializer[:]
     graph.initializer.extend(numpy_helper.from_array(known[v], v) for v in dict.fromkeys(used))
     return model
+
+
+def _named(value: str) -> Any:
+    import onnx
+
+    return onnx.ValueInfoProto(name=value)

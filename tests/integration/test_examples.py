@@ -1,0 +1,54 @@
+"""Each example runs as it stands, in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the tiny decoder lies that the examples share."""
+    return tmp_path_factory.mktemp("examples")
+
+
+def output_of(name: str, folder: Path) -> str:
+    """Return what an example prints; deprecations in libraries are theirs, so warnings are not errors here."""
+    environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
+    command = [sys.executable, str(EXAMPLES / name), str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=folder, env=environment)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+def test_decode_a_file(shared: Path) -> None:
+    lines = output_of("decode_a_file.py", shared).splitlines()
+    assert lines[0].startswith("   10 s")
+    assert any("of 12 trials right" in line for line in lines)
+    assert lines[-1].startswith("770 tokens")
+
+
+def test_async_decode(shared: Path) -> None:
+    lines = output_of("async_decode.py", shared).splitlines()
+    assert "_hand (" in lines[0]
+    assert lines[-1] == "The stream ended."
+
+
+def test_own_signal(tmp_path: Path) -> None:
+    words = output_of("own_signal.py", tmp_path).split()
+    assert words[:2] == ["balanced", "accuracy"]
+    assert 0 <= float(words[2].rstrip(",")) <= 1
+
+
+def test_every_example_is_tested() -> None:
+    tested = Path(__file__).read_text(encoding="utf-8")
+    scripts = [p.name for p in EXAMPLES.glob("*.py") if '__name__ == "__main__"' in p.read_text(encoding="utf-8")]
+    assert scripts
+    assert not [s for s in scripts if f'output_of("{s}"' not in tested]
