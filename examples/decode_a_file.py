@@ -22,7 +22,7 @@ def decode(package: Path, recording: Path) -> None:
     """Print a decision every 10 s of a recording."""
     model = NeuralFoundationModel.from_pretrained(package)
     decoder = model.get_decoder("motor_imagery")
-    loader = NeuralDataLoader(data_path=recording, sampling_rate=250, channels=16, temporal_window=0.1)
+    loader = NeuralDataLoader(data_path=recording, sampling_rate=250, channels=32, temporal_window=0.1)
     for neural_sample in loader.stream():
         decision = decoder.decode(neural_sample)
 

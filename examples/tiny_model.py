@@ -16,7 +16,8 @@ def tiny_model(folder: Path) -> tuple[Path, Path]:
 
     One person is held out by name, so there is one fold, "named", and not one for each part of the people.
     """
-    recipe = load("quickstart", tiny=True, changes=[f"split.subjects=[{STRANGER}]", "export.fold=named"])
+    changes = [f"split.subjects=[{STRANGER}]", "export.fold=named", "prepare.dataset.channels=32"]
+    recipe = load("quickstart", tiny=True, changes=changes)
     plan = make_plan(recipe, folder)
     run(plan, stage="export")
     prepared = next(task for task in plan.of_stage("prepare") if task.item["recording"] == STRANGER)

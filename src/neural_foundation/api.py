@@ -54,7 +54,7 @@ class NeuralFoundationModel:
         path = Path(path_or_hub_id)
         if path.exists():
             return cls(Package.open(path))
-        if isinstance(path_or_hub_id, str) and path_or_hub_id.count("/") == 1 and not path_or_hub_id.startswith((".", "/")):
+        if _like_hub_id(path_or_hub_id):
             return cls(Package.open(_from_hub(path_or_hub_id)))
         raise PackageError(f"There is no package at {path_or_hub_id}", allowed="a folder that a 'fit' or 'export' stage wrote, or owner/name on the hub")
 
@@ -237,6 +237,12 @@ def _recordings(path: Path) -> list[Path]:
     if not found:
         raise DataError(f"There are no recordings under {path}", allowed="EDF, BDF, FIF or HDF5 sessions", remedy="Check data_path")
     return found
+
+
+def _like_hub_id(name: str | Path) -> bool:
+    """Whether a name that is no path here can be `owner/name` on the hub, not a mistyped path."""
+    owner, slash, rest = str(name).partition("/")
+    return isinstance(name, str) and bool(slash and rest) and "/" not in rest and not owner.startswith(".") and not Path(owner or "/").exists()
 
 
 def _from_hub(name: str) -> Path:

@@ -53,7 +53,9 @@ def chunk_path(path: Path) -> Path:
     return path.with_name(f"{path.stem}.chunk{path.suffix}")
 
 
-def export_step(network: Network, path: Path | str, *, tokens: Literal["one", "dynamic"] = "dynamic", subject: int = 0) -> StepGraph:
+def export_step(
+    network: Network, path: Path | str, *, tokens: Literal["one", "dynamic"] = "dynamic", subject: int = 0
+) -> StepGraph:
     """Write the step graph of a network; return what was written.
 
     Parameters
@@ -181,7 +183,9 @@ def _fold(model: Any) -> Any:
     for node in graph.node:
         if all(not v or v in known for v in node.input) and not outputs & set(node.output):
             piece = onnx.helper.make_model(
-                onnx.helper.make_graph([node], "piece", [_named(v) for v in set(node.input) if v], [_named(v) for v in node.output]),
+                onnx.helper.make_graph(
+                    [node], "piece", [_named(v) for v in set(node.input) if v], [_named(v) for v in node.output]
+                ),
                 opset_imports=model.opset_import,
                 ir_version=model.ir_version,
             )

@@ -45,8 +45,9 @@ def write(folder: Path, run: str, ledger: Ledger, tensors: Mapping[str, Mapping[
 
     flat = {f"{part}/{name}": _copied(t) for part, named in tensors.items() for name, t in named.items()}
     header = {"format_version": FORMAT_VERSION, "run": run, "parts": sorted(tensors), "ledger": asdict(ledger)}
-    # one metadata entry only: the order of several in the file is not fixed
-    write_bytes(folder / NAME, save(flat, {"checkpoint": json.dumps(header, sort_keys=True)}))
+    # one metadata entry only: the order of several in the file is not fixed. Keys are not sorted, so that a history
+    # that was read back is written elsewhere in the same order as one that was not
+    write_bytes(folder / NAME, save(flat, {"checkpoint": json.dumps(header)}))
 
 
 def read(folder: Path, run: str) -> tuple[Ledger, dict[str, dict[str, Tensor]]] | None:

@@ -23,7 +23,7 @@ Size = Literal["tiny", "small", "base", "125m", "1.3b", "13b"]
 # d_model, n_layers, n_heads, virtual_channels, longest memory of a head in tokens
 SIZES: dict[str, tuple[int, int, int, int, int]] = {
     "tiny": (96, 2, 4, 16, 1_000),
-    "small": (256, 6, 4, 16, 1_000),
+    "small": (268, 6, 4, 16, 1_000),
     "base": (512, 12, 8, 64, 10_000),
     "125m": (768, 16, 12, 64, 100_000),
     "1.3b": (2048, 24, 16, 64, 100_000),
@@ -38,14 +38,18 @@ class Multiscale(ModelSpec):
     kind: Literal["multiscale"] = "multiscale"
     family: ClassVar[Literal["network", "estimator"]] = "network"
 
-    size: Size = Field("tiny", description="tiny < 1M parameters, small 5.8M, base 64 channels x 512 x 12, then by name")
+    size: Size = Field(
+        "tiny", description="tiny < 1M parameters, small 5.8M, base 64 channels x 512 x 12, then by name"
+    )
     d_model: int | None = Field(None, ge=8, description="width of the backbone")
     n_layers: int | None = Field(None, ge=0, description="blocks of the backbone")
     n_heads: int | None = Field(None, ge=1, description="attention heads; d_model must be a multiple of it")
     virtual_channels: int | None = Field(None, ge=1, description="spatial filters")
     longest_tokens: int | None = Field(None, ge=2, description="memory of the slowest head, in tokens")
     hop_s: float = Field(0.1, gt=0, description="seconds a token")
-    scales_s: tuple[float, ...] = Field((0.001, 0.01, 0.1, 1.0), min_length=1, description="lengths of the temporal scales")
+    scales_s: tuple[float, ...] = Field(
+        (0.001, 0.01, 0.1, 1.0), min_length=1, description="lengths of the temporal scales"
+    )
     resonators: tuple[int, ...] = Field((4, 6, 16, 43), min_length=1, description="resonators at each scale")
     low_hz: float = Field(3.0, gt=0, description="lowest centre frequency of the 1 s scale")
     high_hz: float = Field(45.0, gt=0, description="highest centre frequency of the 0.1 s and 1 s scales")
@@ -57,7 +61,9 @@ class Multiscale(ModelSpec):
     adapter_rank: int = Field(4, ge=1, description="rank of a subject's shift of the features")
     subject_dropout: float = Field(0.0, ge=0, le=1, description="share of training windows taken for the population")
     adversary: float = Field(1.0, ge=0, description="strength of the gradient reversal before the subject classifier")
-    checkpointing: bool = Field(False, json_schema_extra={"in_key": False}, description="compute activations twice, to save memory")
+    checkpointing: bool = Field(
+        False, json_schema_extra={"in_key": False}, description="compute activations twice, to save memory"
+    )
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Multiscale:

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..core.errors import SignalMismatchError, SpecError
+from ..core.errors import DataError, SignalMismatchError, SpecError
 from ..core.seeds import derive, generator
 from ..core.specs import Position, SignalSpec, TargetSpec
 from .layers.decay import running_sum
@@ -32,6 +32,7 @@ from .layers.linear_attention import Backbone, RMSNorm
 from .layers.resonators import Resonators, Scale, spaced
 from .layers.spatial import SpatialFilter
 from .layers.subjects import SubjectAdapter
+from .layers.templates import Templates, relative
 from .multiscale import Multiscale
 from .network import Network, NetworkOutput, State
 
@@ -60,7 +61,8 @@ def usable_scales(spec: Multiscale, sfreq: float, hop: int) -> tuple[list[Scale]
             kept.append(scale)
     if not kept:
         raise SpecError(
-            f"At {sfreq:g} Hz none of the scales {', '.join(left)} is two samples long", remedy="Give longer scales_s or a higher rate"
+            f"At {sfreq:g} Hz none of the scales {', '.join(left)} is two samples long",
+            remedy="Give longer scales_s or a higher rate",
         )
     return kept, tuple(left)
 
@@ -89,8 +91,11 @@ class MultiscaleNetwork(Network):
     pooled_mean: Tensor
     pooled_std: Tensor
     input_gain: Tensor
+    log_gamma: Tensor
 
-    def __init__(self, spec: Multiscale, signal: SignalSpec, target: TargetSpec | None, *, subjects: int = 0, seed: int = 0) -> None:
+    def __init__(
+        self, spec: Multiscale, signal: SignalSpec, target: TargetSpec | None, *, subjects: int = 0, seed: int = 0
+    ) -> None:
         super().__init__()
         self.spec, self.signal, self.target, self.subjects = spec, signal, target, subjects
         self.front_end_names: tuple[str, ...] = ("spatial", "resonators")
@@ -99,10 +104,18 @@ class MultiscaleNetwork(Network):
         self.hop = max(1, round(spec.hop_s * signal.sfreq))
         scales, self.scales_left_out = usable_scales(spec, signal.sfreq, self.hop)
         if self.scales_left_out:
-            log.info("multiscale at %g Hz: scale %s left out (under two samples)", signal.sfreq, ", ".join(self.scales_left_out))
+            log.info(
+                "multiscale at %g Hz: scale %s left out (under two samples)",
+                signal.sfreq,
+                ", ".join(self.scales_left_out),
+            )
         self.width, self.filters = spec.sized("d_model"), spec.sized("virtual_channels")
         self.spatial = SpatialFilter(
-            signal.ch_names, signal.positions, n_filters=self.filters, n_sites=spec.sites, rng=generator(seed, "spatial")
+            signal.ch_names,
+            signal.positions,
+            n_filters=self.filters,
+            n_sites=spec.sites,
+            rng=generator(seed, "spatial"),
         )
         slow = [sum(f <= spec.slow_hz for f in s.centres_hz) if 0.05 <= s.length_s <= 0.3 else 0 for s in scales]
         self.resonators = Resonators(scales, sfreq=signal.sfreq, hop=self.hop, slow=slow)
@@ -140,10 +153,13 @@ class MultiscaleNetwork(Network):
     def _body(self) -> None:
         spec, width = self.spec, self.width
         rank, dropout = spec.adapter_rank, spec.subject_dropout
-        self.adapter = SubjectAdapter(self.subjects, self.filters, self.resonators.n_resonators, rank=rank, dropout=dropout)
-        self.embed = nn.Linear(self.n_powers + self.n_waves, width)
-        with torch.no_grad():
-            self.embed.weight[:, self.n_powers :] = 0.0  # waves are learned where they help
+        self.adapter = SubjectAdapter(
+            self.subjects, self.filters, self.resonators.n_resonators, rank=rank, dropout=dropout
+        )
+        self.embed = Templates(self.filters, self.resonators.n_resonators, width)
+        self.embed_waves = nn.Linear(self.n_waves, width, bias=False) if self.n_waves else None
+        if self.embed_waves is not None:
+            nn.init.zeros_(self.embed_waves.weight)  # waves are learned where they help
         self.mask_token = nn.Parameter(torch.zeros(width))
         self.dropout = nn.Dropout(spec.dropout)
         self.backbone = Backbone(
@@ -155,7 +171,7 @@ class MultiscaleNetwork(Network):
             checkpointing=spec.checkpointing,
         )
         self.token_norm = RMSNorm(width)
-        self.pooled = nn.Linear(self.n_powers, width)
+        self.pooled = Templates(self.filters, self.resonators.n_resonators, width)
         self.token_gain = nn.Parameter(torch.full((width,), 0.1))
         decay = 0.0 if spec.context == "trial" else -self.hop / (self.signal.sfreq * spec.tau_s)
         self.register_buffer("log_gamma", torch.tensor(decay, dtype=torch.float64), persistent=False)
@@ -168,7 +184,9 @@ class MultiscaleNetwork(Network):
         else:
             self.reconstruct = nn.Linear(self.width, self.n_powers + self.n_waves)
         if self.subjects:
-            self.adversary = nn.Sequential(nn.Linear(self.width, self.width), nn.GELU(), nn.Linear(self.width, self.subjects))
+            self.adversary = nn.Sequential(
+                nn.Linear(self.width, self.width), nn.GELU(), nn.Linear(self.width, self.subjects)
+            )
 
     # ---- state -------------------------------------------------------------------------------------------------
 
@@ -187,13 +205,22 @@ class MultiscaleNetwork(Network):
         }
         return {name: torch.zeros(batch, *size, dtype=wide, device=device) for name, size in sizes.items()}
 
-    def bind_montage(self, positions: Sequence[Position | None], mask: Sequence[bool] | None = None, *, names: Sequence[str] | None = None) -> None:
+    def bind_montage(
+        self,
+        positions: Sequence[Position | None],
+        mask: Sequence[bool] | None = None,
+        *,
+        names: Sequence[str] | None = None,
+    ) -> None:
         """Take signals of another montage from now on; see `SpatialFilter.bind_montage`."""
         self.spatial.bind_montage(positions, mask, names=names)
 
     @contextlib.contextmanager
     def fixed(self) -> Iterator[None]:
-        with self.spatial.fixed(), self.resonators.fixed():
+        with contextlib.ExitStack() as stack:
+            with torch.autocast(self.mask_token.device.type, enabled=False):
+                stack.enter_context(self.spatial.fixed())
+                stack.enter_context(self.resonators.fixed())
             yield
 
     # ---- the one path ------------------------------------------------------------------------------------------
@@ -205,7 +232,9 @@ class MultiscaleNetwork(Network):
         with torch.autocast(signal.device.type, enabled=False):
             tokens, pooled, state = self._front(signal.float(), state)
             tokens, pooled = self._standardise(tokens, pooled, subject)
-        embedded = self.embed(self.dropout(tokens))
+        embedded = self.embed(self._by_channel(tokens))
+        if self.embed_waves is not None:
+            embedded = embedded + self.embed_waves(tokens[..., self.n_powers :])
         if token_mask is not None:
             embedded = torch.where(token_mask[..., None], self.mask_token.to(embedded.dtype), embedded)
         names = [n for n in state if n.startswith("attention_")]
@@ -219,7 +248,7 @@ class MultiscaleNetwork(Network):
         if signal.ndim != 3 or signal.shape[1] != self.n_chans or signal.shape[2] % self.hop or not signal.shape[2]:
             raise SignalMismatchError(
                 f"A step was given a signal of shape {tuple(signal.shape)}",
-                allowed=f"(batch, {self.n_chans}, m * {self.hop}) with m of 1 or more: whole tokens of {self.hop} samples",
+                allowed=f"(batch, {self.n_chans}, m * {self.hop}), whole tokens of {self.hop} samples, one or more",
             )
 
     def _front(self, signal: Tensor, state: State) -> tuple[Tensor, Tensor, State]:
@@ -230,11 +259,20 @@ class MultiscaleNetwork(Network):
         share = self.resonators.share(state["age"], count)
         powers, power_sum = running_sum(power.flatten(2), state["power"].flatten(1), self.log_gamma)
         shares, share_sum = running_sum(share, state["share"], self.log_gamma)
-        mean = powers.unflatten(2, (self.filters, -1)) / shares[:, :, None]
-        tokens = torch.log(power / share[:, :, None] + NULL * mean + FLOOR).flatten(2)
+        mean = powers.reshape(*powers.shape[:2], self.filters, -1) / shares[:, :, None]
+        tokens = relative(torch.log(power / share[:, :, None] + NULL * mean + FLOOR), self.resonators.counts).flatten(2)
         tokens = torch.cat([tokens, waves.flatten(2)], 2)
-        after = {"resonators": resonators, "power": power_sum.view_as(state["power"]), "share": share_sum, "age": state["age"] + count}
-        return tokens, torch.log(mean + FLOOR).flatten(2), {**state, **after}
+        after = {
+            "resonators": resonators,
+            "power": power_sum.view_as(state["power"]),
+            "share": share_sum,
+            "age": state["age"] + count,
+        }
+        return tokens, relative(torch.log(mean + FLOOR), self.resonators.counts).flatten(2), {**state, **after}
+
+    def _by_channel(self, features: Tensor) -> Tensor:
+        """Return the log powers of (B, M, F) as (B, M, K, R)."""
+        return features[..., : self.n_powers].reshape(*features.shape[:2], self.filters, -1)
 
     def _standardise(self, tokens: Tensor, pooled: Tensor, subject: Tensor | None) -> tuple[Tensor, Tensor]:
         shift = self.adapter(subject, tokens.shape[0])[:, None]
@@ -249,7 +287,9 @@ class MultiscaleNetwork(Network):
         sums, evidence = running_sum(hidden, state["evidence"], self.log_gamma)
         ones = torch.ones_like(hidden[..., :1])
         counts, count = running_sum(ones, state["count"][:, None], self.log_gamma)
-        features = self.pooled(self.dropout(pooled)) + self.token_gain * (sums / counts).to(hidden.dtype)
+        features = self.pooled(self._by_channel(self.dropout(pooled))) + self.token_gain * (sums / counts).to(
+            hidden.dtype
+        )
         return features, {**state, "evidence": evidence, "count": count[:, 0]}
 
     def _output(self, features: Tensor, hidden: Tensor, tokens: Tensor) -> NetworkOutput:
@@ -276,13 +316,13 @@ class MultiscaleNetwork(Network):
             sums = parts if not sums else [a + b for a, b in zip(sums, parts, strict=True)]
             n_tokens, n_windows = n_tokens + tokens.shape[0] * tokens.shape[1], n_windows + len(last)
         if n_windows < 2:
-            raise SignalMismatchError(f"{n_windows} window(s) are too few to calibrate on", allowed="two or more")
-        feature, pooled = ("feature", *sums[:2], n_tokens, 1e-3), ("pooled", *sums[2:], n_windows, 0.1)
-        for name, first, second, n, least in (feature, pooled):
-            mean = first / n
-            spread = (second / n - mean.square()).clamp(min=0).sqrt()
-            getattr(self, f"{name}_mean").copy_(mean)
-            getattr(self, f"{name}_std").copy_(spread.clamp(min=least))
+            raise DataError(f"{n_windows} window(s) are too few to calibrate on", allowed="two or more")
+        for mean, std, first, second, n, least in (
+            (self.feature_mean, self.feature_std, sums[0], sums[1], n_tokens, 1e-3),
+            (self.pooled_mean, self.pooled_std, sums[2], sums[3], n_windows, 0.1),
+        ):
+            mean.copy_(first / n)
+            std.copy_((second / n - (first / n).square()).clamp(min=0).sqrt().clamp(min=least))
 
     def _set_gain(self, signal: Tensor) -> None:
         rms = self.spatial(signal.float()).double().square().mean().sqrt()

@@ -44,7 +44,7 @@ class Network(nn.Module, ABC):
 
     hop: int
     n_chans: int
-    chunk: int = 64
+    chunk: int = 16
 
     @abstractmethod
     def start(self, batch: int = 1) -> State:
@@ -62,7 +62,7 @@ class Network(nn.Module, ABC):
 
     @contextlib.contextmanager
     def fixed(self) -> Iterator[None]:
-        """Hold the weights as they are, so that what depends on them alone is computed once; for streaming, export."""
+        """Compute what depends on the weights alone once, while the context lasts and they do not change."""
         yield
 
     def forward(self, signal: Tensor, subject: Tensor | None = None, token_mask: Tensor | None = None) -> NetworkOutput:
@@ -74,11 +74,12 @@ class Network(nn.Module, ABC):
         self._check(signal)
         tokens = signal.shape[2] // self.hop
         state, parts = self.start(signal.shape[0]), []
-        for first in range(0, tokens, self.chunk):
-            last = min(first + self.chunk, tokens)
-            mask = None if token_mask is None else token_mask[:, first:last]
-            part, state = self.stream(signal[:, :, first * self.hop : last * self.hop], state, subject, mask)
-            parts.append(part)
+        with self.fixed():
+            for first in range(0, tokens, self.chunk):
+                last = min(first + self.chunk, tokens)
+                mask = None if token_mask is None else token_mask[:, first:last]
+                part, state = self.stream(signal[:, :, first * self.hop : last * self.hop], state, subject, mask)
+                parts.append(part)
         return _join(parts)
 
     def _check(self, signal: Tensor) -> None:
@@ -105,7 +106,11 @@ class Network(nn.Module, ABC):
         Returns the names of the network's own entries that were not given: they keep their start.
         """
         own, skip = self.state_dict(), tuple(without)
-        taken = {n: w for n, w in weights.items() if n in own and own[n].shape == w.shape and not n.startswith(skip or ("\0",))}
+        taken = {
+            n: w
+            for n, w in weights.items()
+            if n in own and own[n].shape == w.shape and not n.startswith(skip or ("\0",))
+        }
         self.load_state_dict(taken, strict=False)
         return [n for n in own if n not in taken]
 

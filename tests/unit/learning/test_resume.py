@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -48,7 +49,7 @@ def _bytes(fitted: Any, folder: Path) -> tuple[bytes, bytes, Any]:
     from safetensors.torch import save
 
     disk = (folder / "checkpoints" / "checkpoint.safetensors").read_bytes()
-    return save(dict(fitted.model.state_dict())), disk, fitted.history
+    return save(dict(fitted.model.state_dict())), disk, json.dumps(fitted.history)
 
 
 @pytest.fixture(scope="module")

@@ -44,7 +44,9 @@ class LinearAttention(nn.Module):
         self.out = nn.Linear(width, width, bias=False)
         nn.init.zeros_(self.out.weight)
         lengths = [2.0 * (longest / 2.0) ** (h / max(n_heads - 1, 1)) for h in range(n_heads)]
-        self.register_buffer("log_gamma", torch.tensor([-1.0 / n for n in lengths], dtype=torch.float64), persistent=False)
+        self.register_buffer(
+            "log_gamma", torch.tensor([-1.0 / n for n in lengths], dtype=torch.float64), persistent=False
+        )
 
     def forward(self, x: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
         tokens = x.shape[1]
@@ -106,7 +108,9 @@ class Backbone(nn.Module):
     With `checkpointing`, the inside of each block is computed again on the way back instead of being kept.
     """
 
-    def __init__(self, width: int, n_layers: int, n_heads: int, *, longest: float, dropout: float, checkpointing: bool = False) -> None:
+    def __init__(
+        self, width: int, n_layers: int, n_heads: int, *, longest: float, dropout: float, checkpointing: bool = False
+    ) -> None:
         super().__init__()
         self.checkpointing = checkpointing
         self.blocks = nn.ModuleList(Block(width, n_heads, longest=longest, dropout=dropout) for _ in range(n_layers))

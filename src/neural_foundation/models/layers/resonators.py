@@ -30,7 +30,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-
 Kernels = tuple[list[Tensor], Tensor, list[Tensor]]
 
 
@@ -116,11 +115,13 @@ class Resonators(nn.Module):
         batch, filters = x.shape[:2]
         tokens = x.shape[2] // self.hop
         coefficients, (within, ends, passed) = self.constants()
-        samples = x.unflatten(2, (tokens, self.hop)).permute(3, 2, 0, 1).reshape(self.hop, -1)  # (P, M N)
+        samples = x.reshape(batch, filters, tokens, self.hop).permute(3, 2, 0, 1).reshape(self.hop, -1)  # (P, M N)
         left = (ends @ samples).view(self.n_resonators, 4 * tokens, batch * filters)
         before, state = self._carry(left, state, coefficients, tokens)
         powers, waves = [], []
-        for i, (kernel, free, start) in enumerate(zip(within, passed, before.split([4 * n for n in self.counts]), strict=True)):
+        for i, (kernel, free, start) in enumerate(
+            zip(within, passed, torch.split(before, [4 * n for n in self.counts]), strict=True)
+        ):
             h = torch.addmm(kernel @ samples, free, start.reshape(start.shape[0], -1))
             h = h.view(self.scales[i].sub_steps, 2, self.counts[i], tokens, batch, filters)
             powers.append(h.square().sum(1).mean(0))
@@ -136,7 +137,7 @@ class Resonators(nn.Module):
         return decay, 2 * math.pi * self.frequencies() / self.sfreq, 1 - torch.exp(-decay)
 
     def constants(self) -> tuple[tuple[Tensor, Tensor, Tensor], Kernels]:
-        """Return the coefficients and the kernels, as learned now or as fixed by `fixed`."""
+        """Return the coefficients and the kernels: what depends on the weights alone."""
         if self._fixed is not None:
             return self._fixed
         coefficients = self.coefficients()
@@ -144,13 +145,12 @@ class Resonators(nn.Module):
 
     @contextlib.contextmanager
     def fixed(self) -> Iterator[None]:
-        """Compute all that depends on the weights alone once, for as long as the context lasts."""
-        with torch.no_grad():
-            self._fixed = self.constants()
+        """Compute what depends on the weights alone once, for as long as the context lasts; gradients still flow."""
+        before, self._fixed = self._fixed, self.constants()
         try:
             yield
         finally:
-            self._fixed = None
+            self._fixed = before
 
     def kernels(self, coefficients: tuple[Tensor, Tensor, Tensor]) -> Kernels:
         """Return, in float32, what makes b at the sub-steps and (a, b) at the hop's end.
@@ -172,7 +172,7 @@ class Resonators(nn.Module):
         return within, ends.permute(2, 0, 1).reshape(-1, self.hop).float(), passed
 
     def _by_scale(self, coefficients: tuple[Tensor, Tensor, Tensor]) -> list[tuple[Tensor, Tensor, Tensor]]:
-        decay, omega, gain = (c.split(self.counts) for c in coefficients)
+        decay, omega, gain = (torch.split(c, self.counts) for c in coefficients)
         return list(zip(decay, omega, gain, strict=True))
 
     def _response(self, lag: Tensor, coefficients: tuple[Tensor, Tensor, Tensor]) -> Tensor:
@@ -183,7 +183,9 @@ class Resonators(nn.Module):
         a = torch.stack([size * torch.cos(omega * n), size * torch.sin(omega * n)])
         return torch.cat([a, a * (n + 1) * gain])
 
-    def _carry(self, left: Tensor, state: Tensor, coefficients: tuple[Tensor, Tensor, Tensor], tokens: int) -> tuple[Tensor, Tensor]:
+    def _carry(
+        self, left: Tensor, state: Tensor, coefficients: tuple[Tensor, Tensor, Tensor], tokens: int
+    ) -> tuple[Tensor, Tensor]:
         """Return (a, b) before each token (R 4, M, N) float32 and after the last (B, R, 4, K) float64.
 
         `left` (R, 4 M, N) is what each hop alone would leave. Over hops, in real numbers, the recurrence is
@@ -196,15 +198,22 @@ class Resonators(nn.Module):
             last = left
             before = carried.to(left.dtype)
         else:
-            lag = hops[:, None] - 1 - hops[None, :-1]  # (M + 1, M)
-            driven = free_response(lag.clamp(min=0) * self.hop, coefficients) * (lag >= 0)[..., None]
-            driven = driven.permute(4, 0, 2, 1, 3).to(left.dtype)  # (R, 4, M + 1, 4, M)
+            driven = self._driven(coefficients, hops)
             free = free_response(hops[:-1] * self.hop, coefficients).permute(3, 0, 2, 1).to(left.dtype)  # (R, 4, M, 4)
-            before = torch.baddbmm(free.flatten(1, 2) @ carried.to(left.dtype), driven[:, :, :-1].flatten(3).flatten(1, 2), left)
+            before = torch.baddbmm(
+                free.flatten(1, 2) @ carried.to(left.dtype), driven[:, :, :-1].flatten(3).flatten(1, 2), left
+            )
             last = driven[:, :, -1].flatten(2) @ left
         ahead = free_response(hops[-1:] * self.hop, coefficients)[:, :, 0].permute(2, 0, 1)  # (R, 4, 4)
         after = ahead @ carried + last.double()
         return before.view(-1, tokens, batch * filters), after.view(-1, 4, batch, filters).permute(2, 0, 1, 3)
+
+    def _driven(self, coefficients: tuple[Tensor, Tensor, Tensor], hops: Tensor) -> Tensor:
+        """Return F^(m-1-n) for m = 0 .. M, n = 0 .. M - 1, zero where n >= m: (R, 4, M + 1, 4, M) float32."""
+        powers = free_response(hops[:-1] * self.hop, coefficients).permute(3, 0, 1, 2).float()  # (R, 4, 4, M)
+        lag = (hops[:, None] - 1 - hops[None, :-1]).long()
+        taken = powers[..., lag.clamp(min=0)] * (lag >= 0)
+        return taken.transpose(2, 3)
 
     def share(self, age: Tensor, tokens: int) -> Tensor:
         """Return the expected power of white noise as a share of its final value, (B, M, R) float32.
@@ -215,9 +224,16 @@ class Resonators(nn.Module):
         decay = self.constants()[0][0]
         ends = [torch.tensor(self.ends(s), dtype=torch.float64, device=age.device) for s in self.scales]
         steps = torch.cat([e.repeat_interleave(n) for e, n in zip(ends, self.counts, strict=True)])  # (sum of S R_s,)
-        which = torch.cat([i.repeat(s.sub_steps) for i, s in zip(torch.arange(self.n_resonators).split(self.counts), self.scales, strict=True)])
+        which = torch.cat(
+            [
+                i.repeat(s.sub_steps)
+                for i, s in zip(torch.split(torch.arange(self.n_resonators), self.counts), self.scales, strict=True)
+            ]
+        )
         average = torch.zeros(len(steps), self.n_resonators, dtype=torch.float64, device=age.device)
-        times = torch.cat([torch.full((s.sub_steps * n,), s.sub_steps) for s, n in zip(self.scales, self.counts, strict=True)])
+        times = torch.cat(
+            [torch.full((s.sub_steps * n,), s.sub_steps) for s, n in zip(self.scales, self.counts, strict=True)]
+        )
         average[torch.arange(len(steps)), which] = 1.0 / times.to(average)
         hops = age[:, None] + torch.arange(tokens, dtype=torch.float64, device=age.device)
         return (charged(hops[..., None] * self.hop + steps, -2.0 * decay[which]) @ average).float()

@@ -52,7 +52,7 @@ def directions(positions: Sequence[Position]) -> Array:
             allowed="a finite position in metres away from the head's centre, or none",
             remedy="Set the montage again, or give the channel no position",
         )
-    return points / norms[:, None]
+    return np.asarray(points / norms[:, None], dtype=np.float64)
 
 
 def interpolation(positions: Sequence[Position], sites: Array) -> Array:
@@ -110,7 +110,13 @@ class SpatialFilter(nn.Module):
     expand: Tensor
 
     def __init__(
-        self, ch_names: Sequence[str], positions: Sequence[Position | None], *, n_filters: int, n_sites: int, rng: np.random.Generator
+        self,
+        ch_names: Sequence[str],
+        positions: Sequence[Position | None],
+        *,
+        n_filters: int,
+        n_sites: int,
+        rng: np.random.Generator,
     ) -> None:
         super().__init__()
         places = list(positions) or [None] * len(ch_names)
@@ -119,7 +125,7 @@ class SpatialFilter(nn.Module):
         self.free_names = tuple(n for n, p in zip(ch_names, places, strict=True) if p is None)
         known = [p for p in places if p is not None]
         self.mixing = nn.Parameter(torch.zeros(n_filters, n_sites))
-        self.free = nn.Parameter(torch.zeros(n_filters, len(self.free_names)))
+        self.free = nn.Parameter(torch.zeros(n_filters, len(self.free_names))) if self.free_names else None
         self.register_buffer("interpolate", torch.zeros(n_sites, len(places)), persistent=False)
         self.register_buffer("expand", torch.zeros(len(self.free_names), len(places)), persistent=False)
         self.bind_montage(places, names=ch_names)
@@ -131,12 +137,16 @@ class SpatialFilter(nn.Module):
             wanted = local_filters(known, n_filters, rng)
             phi = interpolation(known, canonical_sites(self.n_sites))
             self.mixing.copy_(torch.tensor(wanted @ np.linalg.pinv(phi, rcond=1e-3) / PACE, dtype=torch.float32))
-        if self.free_names:
+        if self.free is not None:
             scale = (1.0 if not known else 0.1) / PACE
             self.free.copy_(torch.tensor(scale * contrasts(len(self.free_names), n_filters, rng), dtype=torch.float32))
 
     def bind_montage(
-        self, positions: Sequence[Position | None], mask: Sequence[bool] | None = None, *, names: Sequence[str] | None = None
+        self,
+        positions: Sequence[Position | None],
+        mask: Sequence[bool] | None = None,
+        *,
+        names: Sequence[str] | None = None,
     ) -> None:
         """Take another montage: positions (C,), mask (C,) False where a channel is to be left out.
 
@@ -145,7 +155,11 @@ class SpatialFilter(nn.Module):
         """
         used = [True] * len(positions) if mask is None else list(mask)
         known = [i for i, p in enumerate(positions) if used[i] and p is not None]
-        free = {i: self.free_names.index(n) for i, n in enumerate(names or ()) if used[i] and positions[i] is None and n in self.free_names}
+        free = {
+            i: self.free_names.index(n)
+            for i, n in enumerate(names or ())
+            if used[i] and positions[i] is None and n in self.free_names
+        }
         if not known and not free:
             raise SignalMismatchError(
                 f"None of the {len(positions)} channels can be used",
@@ -154,7 +168,9 @@ class SpatialFilter(nn.Module):
             )
         phi = np.zeros((self.n_sites, len(positions)))
         if known:
-            phi[:, known] = interpolation([p for i, p in enumerate(positions) if i in known and p is not None], canonical_sites(self.n_sites))
+            phi[:, known] = interpolation(
+                [p for i, p in enumerate(positions) if i in known and p is not None], canonical_sites(self.n_sites)
+            )
         expand = np.zeros((len(self.free_names), len(positions)))
         for channel, column in free.items():
             expand[column, channel] = 1.0
@@ -169,19 +185,19 @@ class SpatialFilter(nn.Module):
 
     @contextlib.contextmanager
     def fixed(self) -> Iterator[None]:
-        """Fold the filters for the bound montage once, for as long as the context lasts."""
-        with torch.no_grad():
-            self._fixed = self.weight()
+        """Fold the filters for the bound montage once, for as long as the context lasts; gradients still flow."""
+        before, self._fixed = self._fixed, self.weight()
         try:
             yield
         finally:
-            self._fixed = None
+            self._fixed = before
 
     def weight(self) -> Tensor:
         """Return W (K, C), the filters on the channels of the bound montage."""
         if self._fixed is not None:
             return self._fixed
-        return PACE * (self.mixing @ self.interpolate + self.free @ self.expand)
+        weight = self.mixing @ self.interpolate
+        return PACE * (weight if self.free is None else weight + self.free @ self.expand)
 
     def forward(self, signal: Tensor) -> Tensor:
         return self.weight() @ signal

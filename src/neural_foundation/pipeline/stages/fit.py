@@ -64,7 +64,7 @@ class Fit(Stage):
             fold = read_fold(job.one("split"), job.item["fold"])
         else:
             fold = Fold(name="all", train=data.subjects, validation=(), test=())
-        return fold.with_train_subjects(self.train_subjects, job.seed) if self.train_subjects else fold
+        return fold.with_train_subjects(self.train_subjects, int(job.item.get("seed", 0))) if self.train_subjects else fold
 
     def _start(self, job: Job) -> tuple[ModelSpec | None, dict[str, Tensor] | None]:
         from ...models.package import Package
