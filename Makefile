@@ -13,10 +13,10 @@ demo: setup ## the recipe quickstart, from simulated recordings to a live decode
 test: install-dev ## what CI runs: lint, types, all tests, 10 kills, a sample of mutants
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest -n $(WORKERS) --cov --cov-report=term:skip-covered --cov-fail-under=90
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile --cov --cov-report=term:skip-covered --cov-fail-under=90
 
 test-unit: install-dev ## the unit suite: under a minute
-	$(BIN)/pytest -n $(WORKERS) tests/unit tests/contracts -m "not slow"
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile tests/unit tests/contracts -m "not slow"
 
 test-all: test ## each extra in an environment of its own, too
 	tests/each_extra.sh $(PYTHON)

@@ -35,10 +35,24 @@ def package(folder: Path) -> tuple[object, int]:
     names = tuple(MONTAGES[64])
     table = standard_1005()
     raw = SignalSpec(sfreq=SFREQ, ch_names=names, ch_types=("eeg",) * 64, positions=tuple(table[n] for n in names))
-    ops = [{"kind": "notch", "hz": 50}, {"kind": "bandpass", "low_hz": 4, "high_hz": 40}, {"kind": "reference"}, {"kind": "clip"}, {"kind": "normalise", "mode": "global"}]
+    ops = [
+        {"kind": "notch", "hz": 50},
+        {"kind": "bandpass", "low_hz": 4, "high_hz": 40},
+        {"kind": "reference"},
+        {"kind": "clip"},
+        {"kind": "normalise", "mode": "global"},
+    ]
     target, model = TargetSpec(classes=("left", "right")), Multiscale()
     network = model.build(raw, target)
-    facts = Facts(model=model, chain=tuple(SIGNALS.parse(o) for o in ops), raw=raw, signal=raw, target=target, windows=Windows(), task="bench")
+    facts = Facts(
+        model=model,
+        chain=tuple(SIGNALS.parse(o) for o in ops),
+        raw=raw,
+        signal=raw,
+        target=target,
+        windows=Windows(),
+        task="bench",
+    )
     made = save(folder, facts, tensors(network.state_dict()))
     export_step(network, folder / GRAPH, tokens="one")
     return made, network.n_parameters()
@@ -67,7 +81,11 @@ def main() -> None:
         whole[max(i, 0)], alone[max(i, 0)] = middle - began, time.perf_counter() - middle
     samples = single_samples(decoder, noise)
     print(f"{count:,} parameters, 64 channels at {SFREQ} Hz, token of {hop} samples, one thread, {STEPS} steps")
-    for name, seconds in (("chain + graph, a token", whole), ("bare graph, a token", alone), ("chain + graph, a sample", samples)):
+    for name, seconds in (
+        ("chain + graph, a token", whole),
+        ("bare graph, a token", alone),
+        ("chain + graph, a sample", samples),
+    ):
         p50, p95, p99 = np.percentile(seconds, [50, 95, 99]) * 1e3
         print(f"{name:<26} p50 {p50:.3f} ms   p95 {p95:.3f} ms   p99 {p99:.3f} ms")
     print(f"chain + graph over bare graph, medians: {np.median(whole) / np.median(alone):.2f}")

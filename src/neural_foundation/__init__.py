@@ -14,7 +14,7 @@ _PUBLISHED = {
     "NeuralDataLoader": "neural_foundation.api",
     "register": "neural_foundation.core.kinds",
 }
-__all__ = [*_PUBLISHED, "__version__"]
+__all__ = ["NeuralDataLoader", "NeuralFoundationModel", "__version__", "register"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,10 +1,10 @@
 """The published names: a model from a package, a decoder for a task, a loader of recordings.
 
-    model = NeuralFoundationModel.from_pretrained("runs/quickstart/export/...")
-    decoder = model.get_decoder("motor_imagery")
-    loader = NeuralDataLoader(data_path="recordings/", sampling_rate=250, channels=32)
-    for neural_sample in loader.stream():
-        decision = decoder.decode(neural_sample)
+model = NeuralFoundationModel.from_pretrained("runs/quickstart/export/...")
+decoder = model.get_decoder("motor_imagery")
+loader = NeuralDataLoader(data_path="recordings/", sampling_rate=250, channels=32)
+for neural_sample in loader.stream():
+    decision = decoder.decode(neural_sample)
 """
 
 from __future__ import annotations
@@ -20,7 +20,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .core.errors import DataError, MissingExtraError, PackageError, SignalMismatchError, SpecError, did_you_mean, one_of
+from .core.errors import (
+    DataError,
+    MissingExtraError,
+    PackageError,
+    SignalMismatchError,
+    SpecError,
+    did_you_mean,
+    one_of,
+)
 from .core.specs import SignalSpec
 from .core.stream import Chunk, State
 from .models.package import GRAPH, Package, channel_list
@@ -55,8 +63,11 @@ class NeuralFoundationModel:
         if path.exists():
             return cls(Package.open(path))
         if _like_hub_id(path_or_hub_id):
-            return cls(Package.open(_from_hub(path_or_hub_id)))
-        raise PackageError(f"There is no package at {path_or_hub_id}", allowed="a folder that a 'fit' or 'export' stage wrote, or owner/name on the hub")
+            return cls(Package.open(_from_hub(str(path_or_hub_id))))
+        raise PackageError(
+            f"There is no package at {path_or_hub_id}",
+            allowed="a folder that a 'fit' or 'export' stage wrote, or owner/name on the hub",
+        )
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -71,7 +82,10 @@ class NeuralFoundationModel:
     def get_decoder(self, task: str) -> TaskDecoder:
         """Return a decoder of a task, ready for the first sample; SpecError names the tasks there are."""
         if task not in self.tasks:
-            raise SpecError(f"The model does not decode '{task}'.{did_you_mean(task, self.tasks)}", allowed=one_of(self.tasks) if self.tasks else "nothing yet: it was only pre-trained, adapt it first")
+            raise SpecError(
+                f"The model does not decode '{task}'.{did_you_mean(task, self.tasks)}",
+                allowed=one_of(self.tasks) if self.tasks else "nothing yet: it was only pre-trained, adapt it first",
+            )
         return TaskDecoder(self.package)
 
     def predict_proba(self, windows: Array) -> NDArray[np.float64]:
@@ -110,7 +124,7 @@ class TaskDecoder:
         values = np.asarray(neural_sample, np.float32)
         values = values[:, None] if values.ndim == 1 else values
         if values.ndim != 2 or values.shape[0] != self.decoder.input.n_chans:
-            raise SignalMismatchError(f"A sample has shape {np.shape(neural_sample)}", allowed=f"({self.decoder.input.n_chans},) or ({self.decoder.input.n_chans}, n_times): {channel_list(self.decoder.input.ch_names)}")
+            raise _wrong_shape(np.shape(neural_sample), self.decoder.input.ch_names)
         out, self._state = self.decoder.step(Chunk.of(values, self._seen), self._state)
         self._seen += values.shape[1]
         if out.n_times:
@@ -212,18 +226,27 @@ class NeuralDataLoader:
         wanted = spec.ch_names[: self.channels] if isinstance(self.channels, int) else tuple(self.channels or ())
         count = self.channels if isinstance(self.channels, int) else len(wanted)
         if spec.n_chans < count or not set(wanted) <= set(spec.ch_names):
-            raise SignalMismatchError(f"{path.name} has {spec.n_chans} channels: {channel_list(spec.ch_names)}", allowed=f"{count}{'' if isinstance(self.channels, int) else ': ' + channel_list(wanted)}")
+            raise SignalMismatchError(
+                f"{path.name} has {spec.n_chans} channels: {channel_list(spec.ch_names)}",
+                allowed=f"{count}{'' if isinstance(self.channels, int) else ': ' + channel_list(wanted)}",
+            )
         if spec.ch_names == wanted:
             return []
         if not self.pick:
-            raise SignalMismatchError(f"{path.name} has {spec.n_chans} channels, {count} are expected", remedy="Give pick=True to take the expected ones (the first, where only a number is given)")
+            raise SignalMismatchError(
+                f"{path.name} has {spec.n_chans} channels, {count} are expected",
+                remedy="Give pick=True to take the expected ones (the first, where only a number is given)",
+            )
         return [{"kind": "pick", "channels": list(wanted)}]
 
     def _resampling(self, spec: SignalSpec, path: Path) -> list[dict[str, Any]]:
         if spec.sfreq == self.sampling_rate:
             return []
         if not self.resample:
-            raise SignalMismatchError(f"{path.name} has {spec.sfreq:g} Hz, {self.sampling_rate:g} Hz are expected", remedy="Give resample=True, or the file's own rate")
+            raise SignalMismatchError(
+                f"{path.name} has {spec.sfreq:g} Hz, {self.sampling_rate:g} Hz are expected",
+                remedy="Give resample=True, or the file's own rate",
+            )
         return [{"kind": "resample", "sfreq": self.sampling_rate}]
 
 
@@ -235,14 +258,28 @@ def _recordings(path: Path) -> list[Path]:
         raise DataError(f"The path {path} does not exist", remedy="Check data_path")
     found = recording_files(path, None)
     if not found:
-        raise DataError(f"There are no recordings under {path}", allowed="EDF, BDF, FIF or HDF5 sessions", remedy="Check data_path")
+        raise DataError(
+            f"There are no recordings under {path}", allowed="EDF, BDF, FIF or HDF5 sessions", remedy="Check data_path"
+        )
     return found
+
+
+def _wrong_shape(shape: tuple[int, ...], ch_names: tuple[str, ...]) -> SignalMismatchError:
+    n = len(ch_names)
+    allowed = f"({n},) or ({n}, n_times): {channel_list(ch_names)}"
+    return SignalMismatchError(f"A sample has shape {shape}", allowed=allowed)
 
 
 def _like_hub_id(name: str | Path) -> bool:
     """Whether a name that is no path here can be `owner/name` on the hub, not a mistyped path."""
     owner, slash, rest = str(name).partition("/")
-    return isinstance(name, str) and bool(slash and rest) and "/" not in rest and not owner.startswith(".") and not Path(owner or "/").exists()
+    return (
+        isinstance(name, str)
+        and bool(slash and rest)
+        and "/" not in rest
+        and not owner.startswith(".")
+        and not Path(owner or "/").exists()
+    )
 
 
 def _from_hub(name: str) -> Path:
@@ -253,4 +290,7 @@ def _from_hub(name: str) -> Path:
     try:
         return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors", "*.onnx", "*.md"]))
     except Exception as error:  # noqa: BLE001 - the hub's many errors are one to the user
-        raise PackageError(f"'{name}' is no folder here and cannot be had from the hub ({type(error).__name__})", remedy="Check the name, or the connection") from error
+        raise PackageError(
+            f"'{name}' is no folder here and cannot be had from the hub ({type(error).__name__})",
+            remedy="Check the name, or the connection",
+        ) from error

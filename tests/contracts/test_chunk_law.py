@@ -1,5 +1,7 @@
 """The chunk law, over every streaming kind: how a stream is cut never changes what comes out.
 
+Operations, their chains, networks and the exported live decoder are held to the same tests.
+
 Legend: values (n_chans, n_times) with an offset, gaps of NaN and invalid samples; a `cut` is the list of chunk
 lengths. Error = max |a - b| over the RMS of the reference in the same tenth of the stream.
 """
@@ -19,13 +21,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neural_foundation.core.errors import SignalMismatchError, StreamError
-from neural_foundation.core.kinds import KindTable
+from neural_foundation.core.kinds import HOMES, table_of
 from neural_foundation.core.seeds import generator
-from neural_foundation.core.specs import SignalSpec
+from neural_foundation.core.specs import SignalSpec, TargetSpec
 from neural_foundation.core.stream import INFINITE, Chunk, State, Transducer, join, load_state, save_state
+from neural_foundation.models.table import MODELS
+from neural_foundation.realtime.decoder import StreamDecoder
 from neural_foundation.signals import SIGNALS, chain
 
-TABLES: list[KindTable] = [SIGNALS]
 SIGNAL = SignalSpec(
     sfreq=200.0,
     ch_names=("C3", "Cz", "C4", "Pz", "EOG"),
@@ -46,7 +49,7 @@ MOTOR_IMAGERY: list[dict[str, Any]] = [
     {"kind": "normalise", "time_constant_s": 2},
 ]
 
-# (kind, case): a bound transducer. A kind whose law is `stream` must appear; so must `chain`.
+# (kind, case): a bound transducer. A kind of operation whose law is `stream` must appear; so must `chain`.
 OPERATIONS: dict[tuple[str, str], list[dict[str, Any]]] = {
     ("align", "default"): [{"kind": "align", "every_s": 0.5, "warmup_s": 1.2}],
     ("bandpass", "iir"): [{"kind": "bandpass", "low_hz": 1, "high_hz": 40}],
@@ -75,20 +78,66 @@ def bound(specs: list[dict[str, Any]], *, alone: bool) -> Transducer:
     return ops[0].bind(SIGNAL) if alone else chain(ops, SIGNAL)  # type: ignore[attr-defined,arg-type]
 
 
-def _case(kind: str, specs: list[dict[str, Any]]) -> Callable[[], Transducer]:
-    return lambda: bound(specs, alone=kind != "chain")
+class NetworkStream(Transducer):
+    """A network under the law: samples wait in the state until they make a token; out come logits, one a token."""
+
+    def __init__(self, kind: str) -> None:
+        import torch
+
+        self.input = SIGNAL.replace(
+            ch_names=SIGNAL.ch_names[:4], ch_types=SIGNAL.ch_types[:4], positions=SIGNAL.positions[:4]
+        )
+        target = TargetSpec(classes=("a", "b", "c"))
+        self.network = MODELS.parse(kind).build(self.input, target, seed=3).eval()  # type: ignore[attr-defined]
+        noise = torch.Generator().manual_seed(0)
+        self.network.calibrate([1e-5 * torch.randn(4, 4, 10 * self.network.hop, generator=noise)])
+        with torch.no_grad():
+            for p in self.network.parameters():
+                p += 0.01 * torch.randn(p.shape, generator=noise)
+        self.output = SignalSpec(sfreq=SIGNAL.sfreq / self.network.hop, ch_names=target.classes)
+
+    def start(self) -> State:
+        from neural_foundation.models.network import to_arrays
+
+        waiting = np.zeros((self.input.n_chans, 0), np.float32)
+        return {"network": to_arrays(self.network.start(1)), "waiting": waiting, "n_out": 0}
+
+    def step(self, chunk: Chunk, state: State) -> tuple[Chunk, State]:
+        import torch
+
+        from neural_foundation.models.network import to_arrays, to_tensors
+
+        clean = np.nan_to_num(chunk.values, posinf=0)  # a network hears what a chain has cleaned
+        signal = np.concatenate([state["waiting"], clean], 1)
+        whole, first = signal.shape[1] // self.network.hop * self.network.hop, state["n_out"]
+        values, after = np.zeros((self.output.n_chans, 0), np.float32), state["network"]
+        if whole:
+            with torch.inference_mode():
+                out, moved = self.network.stream(torch.from_numpy(signal[None, :, :whole]), to_tensors(after))
+            values, after = out.logits[0].T.numpy(), to_arrays(moved)
+        n_out = first + values.shape[1]
+        return Chunk.of(values, first), {"network": after, "waiting": signal[:, whole:], "n_out": n_out}
 
 
-CASES: dict[tuple[str, str], Callable[[], Transducer]] = {
-    key: _case(key[0], specs) for key, specs in OPERATIONS.items()
-}
-every_case = pytest.mark.parametrize("make", list(CASES.values()), ids=[" ".join(key) for key in CASES])
+CASES = [*OPERATIONS, ("multiscale", "network"), ("decoder", "exported graph")]
 
 
-def recording(seed: int = 0) -> Chunk:
-    """Return 5 channels of noise on an offset, with what live streams bring: NaN, infinity, invalid stretches."""
+@pytest.fixture(params=CASES, ids=" ".join)
+def make(request: pytest.FixtureRequest) -> Callable[[], Transducer]:
+    """What makes the transducer of a case, anew at each call."""
+    kind = request.param[0]
+    if kind == "decoder":
+        package = request.getfixturevalue("exported_package")
+        return lambda: StreamDecoder(package, resets_s=[3.03, 7.0])
+    if kind in MODELS:
+        return lambda: NetworkStream(kind)
+    return lambda: bound(OPERATIONS[request.param], alone=kind != "chain")
+
+
+def recording(signal: SignalSpec = SIGNAL, seed: int = 0) -> Chunk:
+    """Return channels of noise on an offset, with what live streams bring: NaN, infinity, invalid stretches."""
     rng = generator(seed, "law")
-    values = (rng.standard_normal((SIGNAL.n_chans, N_TIMES)).cumsum(1) * 2e-6 + 1e-3).astype(np.float32)
+    values = (rng.standard_normal((signal.n_chans, N_TIMES)).cumsum(1) * 2e-6 + 1e-3).astype(np.float32)
     values[2, 700:720] = np.nan
     values[0, 411] = np.inf
     valid = np.ones(N_TIMES, bool)
@@ -133,36 +182,34 @@ def assert_same(got: Chunk, want: Chunk) -> None:
 
 
 def test_every_streaming_kind_has_a_case() -> None:
-    streaming = {kind for table in TABLES for kind in table if table.row(kind).law == "stream"}
-    assert streaming | {"chain"} == {kind for kind, _ in CASES}
+    streaming = {kind for table in map(table_of, HOMES) for kind in table if table.row(kind).law == "stream"}
+    assert streaming | {"chain", "decoder"} == {kind for kind, _ in CASES}
 
 
-@every_case
 def test_cuts_do_not_change_the_output(make: Callable[[], Transducer]) -> None:
-    transducer, whole = make(), recording()
+    transducer = make()
+    whole = recording(transducer.input)
     want = stepped(transducer, [whole])
     assert np.isfinite(want.values).all()
     assert want.n_times
-    assert want.values.dtype == np.float32
+    assert want.values.dtype == (np.float64 if isinstance(transducer, StreamDecoder) else np.float32)
     rng = generator(0, "cuts")
     for lengths in ([1] * N_TIMES, [7] * N_TIMES, [64] * N_TIMES, list(rng.integers(0, 200, N_TIMES))):
         assert_same(stepped(transducer, cut(whole, lengths)), want)
 
 
-@every_case
 def test_a_saved_state_goes_on(make: Callable[[], Transducer]) -> None:
-    whole = recording()
+    whole = recording(make().input)
     want = stepped(make(), [whole])
     assert_same(stepped(make(), cut(whole, [333] * 5), reload_at=2), want)
     assert_same(stepped(make(), cut(whole, [1500]), reload_at=0), want)
 
 
-@every_case
 def test_what_has_come_out_depends_on_the_count_alone(make: Callable[[], Transducer]) -> None:
     def counts(lengths: list[int]) -> dict[int, int]:
         transducer, seen, out = make(), 0, 0
         state, at = transducer.start(), {}
-        for chunk in cut(recording(seed=1), lengths):
+        for chunk in cut(recording(transducer.input, seed=1), lengths):
             piece, state = transducer.step(chunk, state)
             seen, out = seen + chunk.n_times, out + piece.n_times
             at[seen] = out
@@ -172,18 +219,18 @@ def test_what_has_come_out_depends_on_the_count_alone(make: Callable[[], Transdu
     assert all(fine[seen] == out for seen, out in coarse.items())
 
 
-@every_case
 def test_no_more_future_is_used_than_declared(make: Callable[[], Transducer]) -> None:
-    transducer, whole, edge = make(), recording(), 1000
+    transducer, edge = make(), 1000
+    whole = recording(transducer.input)
     if transducer.lookahead_s == INFINITE:
         assert not stepped_values(transducer, whole).n_times  # nothing before the flush
         return
     other = Chunk(whole.values.copy(), whole.valid, 0)
     other.values[:, edge:] *= 3
-    safe = int((edge / SIGNAL.sfreq - transducer.lookahead_s) * transducer.output.sfreq)
+    safe = int((edge / transducer.input.sfreq - transducer.lookahead_s) * transducer.output.sfreq)
     a, b = stepped_values(transducer, whole), stepped_values(transducer, other)
     assert safe > 0
-    assert error(b.values[:, :safe], a.values[:, :safe]) <= 1e-6  # an FFT spreads its rounding over the block
+    assert error(b.values[:, :safe], a.values[:, :safe]) <= BOUND  # an FFT spreads its rounding over the block
     live = stepped_values(transducer, cut(whole, [edge])[0])
     assert live.n_times >= safe - 1  # and no later than declared
 
@@ -192,9 +239,9 @@ def stepped_values(transducer: Transducer, chunk: Chunk) -> Chunk:
     return transducer.step(chunk, transducer.start())[0]
 
 
-@every_case
 def test_the_input_is_left_alone(make: Callable[[], Transducer]) -> None:
-    transducer, whole = make(), recording()
+    transducer = make()
+    whole = recording(transducer.input)
     whole.values.flags.writeable = whole.valid.flags.writeable = False
     stepped(transducer, cut(whole, [700, 800]))  # a write would raise
 

@@ -12,7 +12,23 @@ import pytest
 import neural_foundation
 
 ROOT = Path(neural_foundation.__file__).parent
-ORDER = ("core", "recordings", "signals", "datasets", "sampling", "metrics", "models", "learning", "evaluation", "privacy", "export", "realtime", "serving", "pipeline", "cli")
+ORDER = (
+    "core",
+    "recordings",
+    "signals",
+    "datasets",
+    "sampling",
+    "metrics",
+    "models",
+    "learning",
+    "evaluation",
+    "privacy",
+    "export",
+    "realtime",
+    "serving",
+    "pipeline",
+    "cli",
+)
 OUTSIDE = {"api", "__init__", "__main__", "recipes"}
 
 
@@ -69,7 +85,10 @@ HEAVY = {"torch", "lightning", "mne", "sklearn", "pyriemann", "scipy", "numba", 
         ("import neural_foundation.cli", HEAVY | {"pydantic", "h5py"}),
         ("import neural_foundation.core.stream, neural_foundation.core.store, neural_foundation.core.kinds", HEAVY),
         ("from neural_foundation.pipeline.recipe import load; load('quickstart')", HEAVY),
-        ("import neural_foundation.realtime.decoder", {"lightning", "mne", "sklearn", "pyriemann", "matplotlib", "torch"}),
+        (
+            "import neural_foundation.realtime.decoder",
+            {"lightning", "mne", "sklearn", "pyriemann", "matplotlib", "torch"},
+        ),
         ("import neural_foundation.api", {"lightning", "mne", "sklearn", "pyriemann", "matplotlib", "torch"}),
     ],
 )

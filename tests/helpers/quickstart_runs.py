@@ -37,4 +37,7 @@ def run(output: Path, *more: str) -> Run:
 def checksums(output: Path) -> dict[str, dict[str, str]]:
     """Return output folder -> file -> SHA-256, of everything that has a checksum."""
     manifests = sorted(output.glob("*/*/manifest.json"))
-    return {str(m.parent.relative_to(output)): {n: e["sha256"] for n, e in read_json(m)["outputs"].items()} for m in manifests}
+    return {
+        str(m.parent.relative_to(output)): {n: e["sha256"] for n, e in read_json(m)["outputs"].items()}
+        for m in manifests
+    }

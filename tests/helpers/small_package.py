@@ -20,10 +20,11 @@ from neural_foundation.signals.table import SIGNALS
 NAMES = ("C3", "Cz", "C4")
 RAW = SignalSpec(sfreq=100, ch_names=NAMES, ch_types=("eeg",) * 3, positions=tuple(standard_1005()[n] for n in NAMES))
 CHAIN = ({"kind": "bandpass", "low_hz": 2, "high_hz": 40}, {"kind": "normalise", "mode": "global"})
+HANDS = TargetSpec(classes=("left", "right"))
 MODEL = Multiscale(d_model=16, n_heads=2, n_layers=1, virtual_channels=2, resonators=(2, 2, 4, 4))
 
 
-def make(folder: Path, *, target: TargetSpec | None = TargetSpec(classes=("left", "right")), export: bool = True) -> Package:
+def make(folder: Path, *, target: TargetSpec | None = HANDS, export: bool = True) -> Package:
     """Write a package into `folder`, calibrated on noise."""
     folder.mkdir(parents=True, exist_ok=True)
     ops = tuple(SIGNALS.parse(dict(op)) for op in CHAIN)
@@ -33,11 +34,25 @@ def make(folder: Path, *, target: TargetSpec | None = TargetSpec(classes=("left"
     if target is not None:
         with torch.no_grad():
             network.readout.weight.mul_(10)  # so that decisions differ
-    facts = Facts(model=MODEL, chain=ops, raw=RAW, signal=RAW, target=target, windows=Windows(start_s=0.5, length_s=2.0), name="adapt", task="hands")
+    facts = Facts(
+        model=MODEL,
+        chain=ops,
+        raw=RAW,
+        signal=RAW,
+        target=target,
+        windows=Windows(start_s=0.5, length_s=2.0),
+        name="adapt",
+        task="hands",
+    )
     package = save(folder, facts, tensors(network.state_dict()))
     if export:
         export_step(network, folder / GRAPH, tokens="one")
     return package
+
+
+def opened(folder: Path) -> Package | None:
+    """Return the exported package in `folder`; None where it is not there, or not finished."""
+    return Package.open(folder) if (folder / GRAPH).exists() else None
 
 
 def signal(n_times: int, seed: int = 0) -> np.ndarray:

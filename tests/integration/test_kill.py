@@ -16,7 +16,9 @@ KILLS, SEED = 10, 20
 
 def killed(output: Path, after_s: float) -> bool:
     """Start or go on with a run and kill it after some seconds; return whether it was still running."""
-    process = subprocess.Popen(command(output), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    process = subprocess.Popen(
+        command(output), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
     try:
         process.wait(after_s)
     except subprocess.TimeoutExpired:

@@ -31,12 +31,23 @@ def go(folder: Path, stage: str | None = None, **dataset: object) -> None:
         "stages": {
             "prepare": {
                 "kind": "prepare",
-                "dataset": {"kind": "recordings", "path": str(folder / "data"), "events": {"left": "left_hand", "right": "right_hand"}, **dataset},
+                "dataset": {
+                    "kind": "recordings",
+                    "path": str(folder / "data"),
+                    "events": {"left": "left_hand", "right": "right_hand"},
+                    **dataset,
+                },
                 "signals": [{"kind": "bandpass", "low_hz": 4, "high_hz": 40}],
                 "windows": {"length_s": 3.0},
             },
             "split": {"kind": "split", "inputs": {"data": "prepare"}, "folds": 2, "validation": 0.0},
-            "bands": {"kind": "fit", "for_each": "split", "inputs": {"data": "prepare"}, "model": {"kind": "band_power", "c": 1.0}, "learner": {"kind": "estimator"}},
+            "bands": {
+                "kind": "fit",
+                "for_each": "split",
+                "inputs": {"data": "prepare"},
+                "model": {"kind": "band_power", "c": 1.0},
+                "learner": {"kind": "estimator"},
+            },
         },
     }
     run(make_plan(check(recipe), folder / "out"), stage=stage)

@@ -18,7 +18,18 @@ pytestmark = pytest.mark.slow
 
 def test_every_stage_is_there_and_the_summary_says_so(quickstart: Run) -> None:
     stages = {p.name for p in quickstart.output.iterdir() if p.is_dir()}
-    assert stages == {"prepare", "split", "pretrain", "adapt", "tangent", "bands", "evaluate", "export", "replay", "report"}
+    assert stages == {
+        "prepare",
+        "split",
+        "pretrain",
+        "adapt",
+        "tangent",
+        "bands",
+        "evaluate",
+        "export",
+        "replay",
+        "report",
+    }
     assert "balanced accuracy, 4 held-out subjects" in quickstart.text
     assert "Report: " in quickstart.text
 

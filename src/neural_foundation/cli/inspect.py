@@ -54,6 +54,7 @@ def add(app: typer.Typer) -> None:
                 continue
             m = found.manifest
             typer.echo(f"{task.name}  {found.folder}")
-            typer.echo(f"    {m['run']['seconds']:.1f} s by: {m['run']['command'] or '(Python)'}; {len(m['subjects'])} subjects; torch {m['libraries'].get('torch', '-')}")
+            by = f"{m['run']['seconds']:.1f} s by: {m['run']['command'] or '(Python)'}"
+            typer.echo(f"    {by}; {len(m['subjects'])} subjects; torch {m['libraries'].get('torch', '-')}")
             typer.echo(f"    files: {', '.join([*m['outputs'], *m['measured']])}")
         print_summary(made)

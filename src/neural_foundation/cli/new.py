@@ -25,7 +25,9 @@ def add(app: typer.Typer) -> None:
         header = f"# yaml-language-server: $schema={file.stem}.schema.json\n"
         write_bytes(file, (header + text).encode())
         write_bytes(file.with_name(f"{file.stem}.schema.json"), _schema())
-        typer.echo(f"Wrote {file} (and {file.stem}.schema.json, for completion in editors). Next: neural-foundation run {file}")
+        typer.echo(
+            f"Wrote {file} (and {file.stem}.schema.json, for completion in editors). Next: neural-foundation run {file}"
+        )
 
 
 def _schema() -> bytes:

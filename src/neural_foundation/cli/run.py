@@ -15,7 +15,9 @@ def add(app: typer.Typer) -> None:
     @app.command("run")
     def run(
         recipe: RecipeArg,
-        stage: Annotated[str | None, typer.Option("--stage", help="Only this stage and what it needs.", show_default=False)] = None,
+        stage: Annotated[
+            str | None, typer.Option("--stage", help="Only this stage and what it needs.", show_default=False)
+        ] = None,
         changes: Set = [],  # noqa: B006 - typer reads the default, nothing changes it
         tiny: Tiny = False,
         output: OutputDir = None,
@@ -31,7 +33,10 @@ def add(app: typer.Typer) -> None:
         check_name(device)
         plan = planned(recipe, changes, tiny, output)
         if stage is not None and stage not in plan.recipe.stages:
-            raise SpecError(f"Recipe '{plan.recipe.name}' has no stage '{stage}'.{did_you_mean(stage, plan.recipe.stages)}", allowed=one_of(plan.recipe.stages))
+            raise SpecError(
+                f"Recipe '{plan.recipe.name}' has no stage '{stage}'.{did_you_mean(stage, plan.recipe.stages)}",
+                allowed=one_of(plan.recipe.stages),
+            )
         tasks = plan.tasks if stage is None else plan.up_to(stage)
         with Display([t.name for t in tasks if t.output() is None], plan.recipe.name) as display:
             ran = run_plan(plan, stage=stage, workers=workers, device=device, command=command(), report=display.report)
@@ -52,6 +57,7 @@ def _say(plan: object, ran: object) -> None:
     assert isinstance(ran, Ran)
     print_summary(plan)
     if ran.made:
-        typer.echo(f"Made {len(ran.made)} outputs in {ran.seconds:.0f} s, {len(ran.fresh)} were fresh. They lie in {plan.root}/")
+        made = f"Made {len(ran.made)} outputs in {ran.seconds:.0f} s, {len(ran.fresh)} were fresh"
+        typer.echo(f"{made}. They lie in {plan.root}/")
     else:
         typer.echo(f"Nothing to do: all {len(ran.fresh)} outputs are fresh. They lie in {plan.root}/")

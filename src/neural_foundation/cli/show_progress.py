@@ -24,9 +24,23 @@ class Display:
     def __enter__(self) -> Display:
         if self.live and self.names:
             from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+            from rich.progress import (
+                BarColumn,
+                MofNCompleteColumn,
+                Progress,
+                TextColumn,
+                TimeElapsedColumn,
+                TimeRemainingColumn,
+            )
 
-            columns = (TextColumn("{task.description:<34.34}"), BarColumn(bar_width=24), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(compact=True))
+            columns = (
+                TextColumn("{task.description:<34.34}"),
+                BarColumn(bar_width=24),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+                TextColumn("left"),
+                TimeRemainingColumn(compact=True),
+            )
             self.progress = Progress(*columns, console=Console(stderr=True), transient=True)
             self.progress.start()
             self.all = self.progress.add_task(self.title, total=len(self.names))
@@ -54,6 +68,8 @@ class Display:
         else:
             print(f"[{self.finished}/{len(self.names)}] {task}", file=sys.stderr)  # noqa: T201
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self.progress is not None:
             self.progress.stop()

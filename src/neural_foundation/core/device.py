@@ -25,5 +25,9 @@ def resolve(device: str) -> str:
         return "cuda:0" if count else "cpu"
     index = int(device.partition(":")[2] or 0)
     if index >= count:
-        raise SpecError(f"Device '{device}' is not there", allowed=f"cpu, or one of {count} CUDA devices", remedy="Give --device auto")
+        raise SpecError(
+            f"Device '{device}' is not there",
+            allowed=f"cpu, or one of {count} CUDA devices",
+            remedy="Give --device auto",
+        )
     return f"cuda:{index}"

@@ -47,7 +47,9 @@ class NeuralFoundationError(Exception):
         return _rebuild, (type(self), self.given, self.allowed, self.remedy, dict(self.__dict__))
 
 
-def _rebuild(cls: type[NeuralFoundationError], given: str, allowed: str, remedy: str, fields: dict[str, object]) -> NeuralFoundationError:
+def _rebuild(
+    cls: type[NeuralFoundationError], given: str, allowed: str, remedy: str, fields: dict[str, object]
+) -> NeuralFoundationError:
     error = cls.__new__(cls)
     NeuralFoundationError.__init__(error, given, allowed=allowed, remedy=remedy)
     error.__dict__.update(fields)

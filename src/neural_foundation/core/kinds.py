@@ -19,7 +19,7 @@ from .specs import Spec
 
 ENTRY_POINTS = "neural_foundation.kinds"
 Law = Literal["stream", "window", "none"]
-C = TypeVar("C", bound=type[Spec])
+C = TypeVar("C", bound=Spec)
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,11 @@ class KindTable:
         if isinstance(value, str):
             value = {"kind": value}
         if not isinstance(value, Mapping) or not isinstance(value.get("kind"), str):
-            raise SpecError(f"{self.room}: {value!r} names no kind", allowed="a mapping with 'kind', e.g. {kind: ...}", remedy=f"Kinds: {one_of(self)}")
+            raise SpecError(
+                f"{self.room}: {value!r} names no kind",
+                allowed="a mapping with 'kind', e.g. {kind: ...}",
+                remedy=f"Kinds: {one_of(self)}",
+            )
         cls = self.row(value["kind"]).load()
         try:
             return cls.model_validate(dict(value))
@@ -99,10 +103,10 @@ HOMES = {
 }
 
 
-def register(room: str, *, law: Law = "none") -> Callable[[C], C]:
+def register(room: str, *, law: Law = "none") -> Callable[[type[C]], type[C]]:
     """Decorate a spec class so that `room` knows its kind in this process (notebooks, tests)."""
 
-    def add(cls: C) -> C:
+    def add(cls: type[C]) -> type[C]:
         kind = cls.model_fields["kind"].default
         table_of(room).rows[kind] = Row(cls, (cls.__doc__ or "").strip().partition("\n")[0], law)
         return cls
@@ -133,7 +137,7 @@ class _KindSchema:
 
 def of(table: KindTable, base: type[Spec] = Spec) -> Any:
     """Return the field type `any kind of this table`, for use in a spec."""
-    return Annotated[SerializeAsAny[base], BeforeValidator(table.parse), _KindSchema(table)]  # type: ignore[valid-type]
+    return Annotated[SerializeAsAny[base], BeforeValidator(table.parse), _KindSchema(table)]  # type: ignore[valid-type,misc]
 
 
 def spec_error(what: str, error: ValidationError, cls: type[Spec]) -> SpecError:

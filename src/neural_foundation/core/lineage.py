@@ -23,7 +23,19 @@ from .store import read_json, sha256, write_bytes, write_json
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
-LIBRARIES = ("torch", "lightning", "numpy", "scipy", "scikit-learn", "mne", "h5py", "onnxruntime", "onnx", "numba", "pyriemann")
+LIBRARIES = (
+    "torch",
+    "lightning",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "mne",
+    "h5py",
+    "onnxruntime",
+    "onnx",
+    "numba",
+    "pyriemann",
+)
 
 
 @dataclass(frozen=True)
@@ -43,7 +55,10 @@ class Output:
         """Raise StoreError unless every file has the checksum that was written with it."""
         for name, entry in self.manifest["outputs"].items():
             if not self.path(name).exists() or sha256(self.path(name)) != entry["sha256"]:
-                raise StoreError(f"{self.path(name)} is missing or not as it was written", remedy=f"Remove {self.folder} and run again")
+                raise StoreError(
+                    f"{self.path(name)} is missing or not as it was written",
+                    remedy=f"Remove {self.folder} and run again",
+                )
 
 
 def open_output(folder: Path) -> Output | None:
@@ -52,7 +67,11 @@ def open_output(folder: Path) -> Output | None:
         return None
     manifest = read_json(folder / MANIFEST)
     if manifest.get("format_version", 0) > FORMAT_VERSION:
-        raise StoreError(f"{folder / MANIFEST} has format_version {manifest['format_version']}", allowed=f"up to {FORMAT_VERSION}", remedy="Use a newer neural-foundation")
+        raise StoreError(
+            f"{folder / MANIFEST} has format_version {manifest['format_version']}",
+            allowed=f"up to {FORMAT_VERSION}",
+            remedy="Use a newer neural-foundation",
+        )
     for name, entry in manifest["outputs"].items():
         if not (folder / name).is_file() or (folder / name).stat().st_size != entry["bytes"]:
             return None
@@ -62,9 +81,14 @@ def open_output(folder: Path) -> Output | None:
 def write_manifest(folder: Path, facts: dict[str, Any], measured: Sequence[str] = ()) -> None:
     """Write the manifest of a finished folder. `measured` files hold timings: listed, but without a checksum."""
     names = sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file() and p.name != MANIFEST)
-    outputs = {n: {"bytes": (folder / n).stat().st_size, "sha256": sha256(folder / n)} for n in names if n not in measured}
+    outputs = {
+        n: {"bytes": (folder / n).stat().st_size, "sha256": sha256(folder / n)} for n in names if n not in measured
+    }
     beside = {"libraries": library_versions(), "source": source_digest(), "python": platform.python_version()}
-    write_json(folder / MANIFEST, {"format_version": FORMAT_VERSION, **facts, **beside, "outputs": outputs, "measured": sorted(measured)})
+    write_json(
+        folder / MANIFEST,
+        {"format_version": FORMAT_VERSION, **facts, **beside, "outputs": outputs, "measured": sorted(measured)},
+    )
 
 
 @cache

@@ -13,7 +13,7 @@ def inline(cls: type[Spec]) -> dict[str, Any]:
     """Return the schema of one spec with its `$defs` folded in, so that schemas can be nested freely."""
     schema = cls.model_json_schema()
     defs = schema.pop("$defs", {})
-    folded = _fold(schema, defs)
+    folded: dict[str, Any] = _fold(schema, defs)
     if "kind" in folded.get("properties", {}):
         folded["required"] = sorted({*folded.get("required", []), "kind"})
     return folded

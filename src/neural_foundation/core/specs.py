@@ -13,9 +13,10 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic.config import JsonDict
 from pydantic.fields import FieldInfo
 
-_OFF_KEY = {"in_key": False}
+_OFF_KEY: JsonDict = {"in_key": False}
 
 
 class Spec(BaseModel):
@@ -43,7 +44,11 @@ def identity(value: Any) -> Any:
     if isinstance(value, Spec):
         fields = type(value).model_fields
         named = {n: getattr(value, n) for n, f in fields.items() if _in_key(f)}
-        return {n: identity(v) for n, v in named.items() if n == "kind" or v != fields[n].get_default(call_default_factory=True)}
+        return {
+            n: identity(v)
+            for n, v in named.items()
+            if n == "kind" or v != fields[n].get_default(call_default_factory=True)
+        }
     if isinstance(value, Mapping):
         return {str(k): identity(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):

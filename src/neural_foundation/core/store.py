@@ -108,7 +108,9 @@ def lock(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise StoreError(f"Another run is writing {folder}", remedy="Wait for it to end, or give --output DIR") from None
+            raise StoreError(
+                f"Another run is writing {folder}", remedy="Wait for it to end, or give --output DIR"
+            ) from None
         yield
 
 

@@ -111,13 +111,16 @@ def require_live(transducer: Transducer, name: str, alternative: str = "a causal
 
 def copy_state(state: State) -> State:
     """Return a deep copy of a state."""
-    return {k: copy_state(v) if isinstance(v, dict) else v.copy() if isinstance(v, np.ndarray) else v for k, v in state.items()}
+    return {
+        k: copy_state(v) if isinstance(v, dict) else v.copy() if isinstance(v, np.ndarray) else v
+        for k, v in state.items()
+    }
 
 
 def save_state(state: State) -> bytes:
     """Return a state as bytes (npz without pickle); `load_state` gives it back, also in another process."""
     buffer = io.BytesIO()
-    np.savez(buffer, **_flatten(state, ""))
+    np.savez(buffer, **_flatten(state, ""))  # type: ignore[arg-type]
     return buffer.getvalue()
 
 

@@ -117,12 +117,39 @@ def _graph(network: Network, tokens: int | None, subject: int) -> onnx.ModelProt
                 input_names=["signal", *step.names],
                 output_names=[step.output, *(NEXT + n for n in step.names)],
                 dynamic_shapes=({2: many}, [None] * len(state)) if many is not None else None,
-                optimize=True,
+                optimize=False,
                 verbose=False,
             )
+            if program is not None:
+                _simplify(program.model)
     finally:
         network.train(was_training)
     return _clean(program.model_proto if program is not None else None)
+
+
+def _simplify(model: Any) -> None:
+    """Inline, fold and drop what changes no result.
+
+    The exporter's own optimizer also rewrites "no-ops", and for it a number within 1e-8 of 0 is 0: it would take the
+    floor out of log(power + 1e-10), and a silent channel would become NaN.
+    """
+    from onnx_ir.passes import Sequential, common
+    from onnxscript import optimizer
+
+    common.InlinePass()(model)
+    for _ in range(2):
+        optimizer.fold_constants(model)
+        common.RemoveUnusedNodesPass()(model)
+    Sequential(
+        common.RemoveUnusedFunctionsPass(),
+        common.RemoveUnusedOpsetsPass(),
+        common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
+        common.DeduplicateInitializersPass(),
+        common.CommonSubexpressionEliminationPass(),
+        common.IdentityEliminationPass(),
+        common.OutputFixPass(),
+        common.NameFixPass(),
+    )(model)
 
 
 @contextlib.contextmanager

@@ -38,6 +38,7 @@ class Gradient(Learner):
     clip_norm: float = Field(1.0, ge=0, description="largest norm of the gradient; 0: no limit")
     precision: Literal["fp32", "bf16"] = "fp32"
     freeze: tuple[str, ...] = Field((), description="name prefixes of parameters that stay as they are")
+    probe: bool = Field(True, description="start from a linear probe in closed form, where the network can")
     keep_head: bool = Field(False, description="take the head of the pre-trained start too")
     gradient_checkpointing: bool = off_key(False, description="compute activations twice, to save memory")
 

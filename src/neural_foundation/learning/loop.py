@@ -88,6 +88,8 @@ class Training(pl.LightningModule):  # type: ignore[misc]
         if self.average is not None:
             self.average.to(self.device)
         self._say("training")
+        if self.learner.probe and self.held is not None and self.ledger.step == 0:
+            self._keep_best(self._validate())  # a start that training does not improve on is kept
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> int | None:
         if self.ledger.finished:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .loop import Training
 
 CALIBRATION_WINDOWS = 512
+PROBE_WINDOWS = 4096
 
 
 def train(learner: Gradient, task: Task) -> Fitted:
@@ -76,6 +77,8 @@ def _prepared(learner: Gradient, task: Task) -> Training:
     bound = Bound(network, task.signal, task.target, task.subjects, source, derive(task.seed, "objective"))
     loss = objective.bind(bound)
     freeze(network, learner.freeze)
+    if learner.probe and not learner.keep_head and task.target is not None and task.target.task == "classification":
+        _probe(network, source, np.asarray(windows.target), np.asarray(windows.subject), task)
     return Training(
         learner=learner,
         network=network,
@@ -116,6 +119,20 @@ def _network(learner: Gradient, task: Task, source: Source) -> nn.Module:
     heads = () if learner.keep_head else names_of(network, "head_names")
     take(network, task.start, new=(*heads, *names_of(network, "subject_names")))
     return network
+
+
+def _probe(network: nn.Module, source: Source, target: Any, subject: Any, task: Task) -> None:
+    """Set the network's direct path by a linear probe on (at most PROBE_WINDOWS of) the training windows."""
+    able: Any = network
+    if not hasattr(network, "probe_features") or task.target is None:
+        return
+    from ..models.layers.probe import probe
+
+    chosen = np.sort(np.random.default_rng(derive(task.seed, "probe")).permutation(len(source))[:PROBE_WINDOWS])
+    parts = fixed_batches(len(chosen), 64)
+    features = [able.probe_features(source.batch(chosen[p], seed=task.seed).signal).numpy() for p in parts]
+    made = probe(np.concatenate(features), target[chosen], subject[chosen], task.target.n_outputs)
+    able.set_direct(torch.from_numpy(made.weight), torch.from_numpy(made.bias))
 
 
 def _checkpoint_activations(network: nn.Module, task: Task) -> None:

@@ -38,7 +38,7 @@ def fit_linear(
         there is one subject only), the stronger penalty at a tie.
     lda : linear discriminant with the Ledoit-Wolf covariance and equal priors; has no `c`.
     """
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits
 
     with threadpool_limits(limits=threads):
         mean, scale = _standard(features)

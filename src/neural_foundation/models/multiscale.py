@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Size = Literal["tiny", "small", "base", "125m", "1.3b", "13b"]
 # d_model, n_layers, n_heads, virtual_channels, longest memory of a head in tokens
 SIZES: dict[str, tuple[int, int, int, int, int]] = {
-    "tiny": (96, 2, 4, 16, 1_000),
+    "tiny": (96, 2, 4, 32, 1_000),
     "small": (268, 6, 4, 16, 1_000),
     "base": (512, 12, 8, 64, 10_000),
     "125m": (768, 16, 12, 64, 100_000),
@@ -59,7 +59,7 @@ class Multiscale(ModelSpec):
     tau_s: float = Field(2.0, gt=0, description="seconds over which evidence fades where context is 'stream'")
     dropout: float = Field(0.1, ge=0, lt=1)
     adapter_rank: int = Field(4, ge=1, description="rank of a subject's shift of the features")
-    subject_dropout: float = Field(0.0, ge=0, le=1, description="share of training windows taken for the population")
+    subject_dropout: float = Field(0.5, ge=0, le=1, description="share of training windows taken for the population")
     adversary: float = Field(1.0, ge=0, description="strength of the gradient reversal before the subject classifier")
     checkpointing: bool = Field(
         False, json_schema_extra={"in_key": False}, description="compute activations twice, to save memory"

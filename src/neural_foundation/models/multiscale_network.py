@@ -9,7 +9,8 @@ State, all with B first: `resonators` (R, 4, K), `power` (K, R), `share` (R,), `
 The decision rests on two pooled quantities. The backbone's tokens are averaged since the start (or with fading
 weights), and so is the power of each resonator before its logarithm is taken: the log band power of all that was
 heard, which alone makes the network a band-power classifier. The backbone starts as the identity and its share of
-the features at zero, so training starts from there.
+the features at zero, so training starts from there. A direct path leads from the pooled powers to the logits; it is
+not trained by gradients but set by a linear probe in closed form (`layers.probe`) before the first step.
 """
 
 from __future__ import annotations
@@ -91,6 +92,8 @@ class MultiscaleNetwork(Network):
     pooled_mean: Tensor
     pooled_std: Tensor
     input_gain: Tensor
+    direct_weight: Tensor
+    direct_bias: Tensor
     log_gamma: Tensor
 
     def __init__(
@@ -99,7 +102,7 @@ class MultiscaleNetwork(Network):
         super().__init__()
         self.spec, self.signal, self.target, self.subjects = spec, signal, target, subjects
         self.front_end_names: tuple[str, ...] = ("spatial", "resonators")
-        self.head_names: tuple[str, ...] = ("readout", "reconstruct")
+        self.head_names: tuple[str, ...] = ("readout", "reconstruct", "direct")
         self.subject_names: tuple[str, ...] = ("adapter", "adversary")
         self.hop = max(1, round(spec.hop_s * signal.sfreq))
         scales, self.scales_left_out = usable_scales(spec, signal.sfreq, self.hop)
@@ -178,7 +181,10 @@ class MultiscaleNetwork(Network):
 
     def _heads(self) -> None:
         if self.target is not None:
-            self.readout = nn.Linear(self.width, self.target.n_outputs)
+            outputs = self.target.n_outputs
+            self.register_buffer("direct_weight", torch.zeros(outputs, self.n_powers))
+            self.register_buffer("direct_bias", torch.zeros(outputs))
+            self.readout = nn.Linear(self.width, outputs)
             nn.init.normal_(self.readout.weight, std=0.02)
             nn.init.zeros_(self.readout.bias)
         else:
@@ -242,7 +248,7 @@ class MultiscaleNetwork(Network):
         hidden = self.token_norm(hidden)
         state = {**state, **dict(zip(names, memories, strict=True))}
         features, state = self._pool(hidden, pooled, state)
-        return self._output(features, hidden, tokens), state
+        return self._output(features, pooled, hidden, tokens), state
 
     def _check_whole(self, signal: Tensor) -> None:
         if signal.ndim != 3 or signal.shape[1] != self.n_chans or signal.shape[2] % self.hop or not signal.shape[2]:
@@ -292,8 +298,10 @@ class MultiscaleNetwork(Network):
         )
         return features, {**state, "evidence": evidence, "count": count[:, 0]}
 
-    def _output(self, features: Tensor, hidden: Tensor, tokens: Tensor) -> NetworkOutput:
-        logits = self.readout(features) if self.target is not None else None
+    def _output(self, features: Tensor, pooled: Tensor, hidden: Tensor, tokens: Tensor) -> NetworkOutput:
+        logits = None
+        if self.target is not None:
+            logits = self.readout(features) + nn.functional.linear(pooled, self.direct_weight, self.direct_bias)
         reconstruction = self.reconstruct(hidden) if self.target is None else None
         subject_logits = None
         if self.subjects and self.training:
@@ -323,6 +331,23 @@ class MultiscaleNetwork(Network):
         ):
             mean.copy_(first / n)
             std.copy_((second / n - (first / n).square()).clamp(min=0).sqrt().clamp(min=least))
+
+    @torch.no_grad()
+    def probe_features(self, signal: Tensor) -> Tensor:
+        """Return the pooled log powers (B, K R) at the end of signals (B, C, T), as of the population."""
+        state, pooled = self.start(signal.shape[0]), torch.zeros(0)
+        last = signal.shape[2] // self.hop * self.hop
+        for first in range(0, last, self.chunk * self.hop):
+            piece = signal[:, :, first : min(first + self.chunk * self.hop, last)]
+            tokens, pooled, state = self._front(piece.float(), state)
+            _, pooled = self._standardise(tokens, pooled, None)
+        return pooled[:, -1]
+
+    @torch.no_grad()
+    def set_direct(self, weight: Tensor, bias: Tensor) -> None:
+        """Set the direct path from pooled log powers to logits: weight (outputs, K R), bias (outputs,)."""
+        self.direct_weight.copy_(weight)
+        self.direct_bias.copy_(bias)
 
     def _set_gain(self, signal: Tensor) -> None:
         rms = self.spatial(signal.float()).double().square().mean().sqrt()

@@ -42,7 +42,8 @@ class Facts(Spec):
     """What `package.json` holds.
 
     raw : the signal before the chain. signal : after it, as the model sees it. subjects : those it was trained on,
-    in the order of its subject table. task : the name a decoder is asked for by. trained : how (learner, seed, scores), for the card.
+    in the order of its subject table. task : the name a decoder is asked for by. trained : how (learner, seed, scores),
+    for the card.
     """
 
     format_version: int = FORMAT_VERSION
@@ -69,11 +70,18 @@ class Package:
         """Open a package folder; PackageError says what is missing or wrong with it."""
         folder = Path(folder)
         if not (folder / FACTS).is_file():
-            raise PackageError(f"{folder} is no package: it has no {FACTS}", remedy="Give the folder that a 'fit' or 'export' stage wrote")
+            raise PackageError(
+                f"{folder} is no package: it has no {FACTS}",
+                remedy="Give the folder that a 'fit' or 'export' stage wrote",
+            )
         value = read_json(folder / FACTS)
         version = value.get("format_version") if isinstance(value, dict) else None
         if not isinstance(version, int) or version > FORMAT_VERSION:
-            raise PackageError(f"{folder / FACTS} has format_version {version!r}", allowed=f"1 to {FORMAT_VERSION}", remedy="Use a newer neural-foundation")
+            raise PackageError(
+                f"{folder / FACTS} has format_version {version!r}",
+                allowed=f"1 to {FORMAT_VERSION}",
+                remedy="Use a newer neural-foundation",
+            )
         try:
             return cls(folder, Facts.model_validate(value))
         except ValidationError as error:
@@ -89,7 +97,9 @@ class Package:
         try:
             loaded: dict[str, NDArray[Any]] = load_file(self.folder / WEIGHTS)
         except (OSError, SafetensorError) as error:
-            raise PackageError(f"{self.folder / WEIGHTS} cannot be read ({error})", remedy="Take the package from its source again") from None
+            raise PackageError(
+                f"{self.folder / WEIGHTS} cannot be read ({error})", remedy="Take the package from its source again"
+            ) from None
         return loaded
 
     def network(self) -> Network:
@@ -97,19 +107,23 @@ class Package:
         import torch
 
         facts = self.facts
-        network = facts.model.build(facts.signal, facts.target, subjects=len(facts.subjects))
+        network: Network = facts.model.build(facts.signal, facts.target, subjects=len(facts.subjects))
         weights = {n: torch.from_numpy(np.array(a)) for n, a in self.arrays().items()}
         try:
             network.load_state_dict(weights)
         except RuntimeError as error:
-            raise PackageError(f"The weights in {self.folder} do not fit the model that {FACTS} names ({' '.join(str(error).split())[:300]})") from None
+            why = " ".join(str(error).split())[:300]
+            raise PackageError(
+                f"The weights in {self.folder} do not fit the model that {FACTS} names ({why})"
+            ) from None
         return network.eval()
 
     def estimator(self) -> Estimator:
         """Return the fitted estimator."""
         if self.facts.target is None:
             raise PackageError(f"{self.folder} has no target")
-        return self.facts.model.estimator(self.facts.signal, self.facts.target).load(self.arrays())
+        unfitted: Estimator = self.facts.model.estimator(self.facts.signal, self.facts.target)
+        return unfitted.load(self.arrays())
 
     def predict_proba(self, signal: NDArray[np.float32], *, batch: int = 64) -> NDArray[np.float64]:
         """Return probabilities (n, n_classes) for windows (n, n_chans, n_times) that went through the chain."""
@@ -152,10 +166,12 @@ def tensors(weights: Mapping[str, Tensor]) -> dict[str, NDArray[Any]]:
 
 def card(facts: Facts, n_numbers: int) -> str:
     """Return the model card."""
-    target = "no task yet (pre-trained)" if facts.target is None else " / ".join(facts.target.classes or facts.target.names)
+    target = (
+        "no task yet (pre-trained)" if facts.target is None else " / ".join(facts.target.classes or facts.target.names)
+    )
     rows = [
         ("Decodes", target),
-        ("Model", f"{facts.model.kind}, {n_numbers:,} learned numbers, context: {facts.model.context}"),  # type: ignore[attr-defined]
+        ("Model", f"{facts.model.kind}, {n_numbers:,} learned numbers, context: {facts.model.context}"),
         ("Expects", f"{facts.raw.n_chans} channels at {facts.raw.sfreq:g} Hz, raw; the chain is part of the package"),
         ("Chain", " -> ".join(op.kind for op in facts.chain) or "none"),
         ("Window", f"{facts.windows.length_s:g} s from {facts.windows.start_s:g} s after onset"),
@@ -163,7 +179,10 @@ def card(facts: Facts, n_numbers: int) -> str:
         *((k.replace("_", " ").capitalize(), str(v)) for k, v in sorted(facts.trained.items())),
     ]
     lines = "\n".join(f"| {k} | {v} |" for k, v in rows)
-    limits = "Research use. Not a medical device. Accuracy on people outside the training set differs from person to person; see the report."
+    limits = (
+        "Research use. Not a medical device. "
+        "Accuracy on people outside the training set differs from person to person; see the report."
+    )
     return f"# {facts.name}\n\n| | |\n|---|---|\n{lines}\n\n{limits}\n"
 
 

@@ -125,7 +125,9 @@ def _items(recipe: Recipe, spec: Stage, tasks: dict[str, list[Task]]) -> Iterabl
     return [dict(zip(axes, values, strict=True)) for values in product(*axes.values())]
 
 
-def _task(recipe: Recipe, root: Path, name: str, spec: Stage, item: Item, tasks: dict[str, list[Task]], digests: FileDigests) -> Task:
+def _task(
+    recipe: Recipe, root: Path, name: str, spec: Stage, item: Item, tasks: dict[str, list[Task]], digests: FileDigests
+) -> Task:
     chosen = {axis: v for axis in listed(spec) for v in listed(spec)[axis] if str(v) == item[axis]}
     base = int(chosen.pop("seed", recipe.seed))
     spec = spec.model_copy(update=chosen)

@@ -55,7 +55,11 @@ def listed(stage: Stage) -> dict[str, list[Any]]:
 
 def built_in() -> list[str]:
     """Return the names of the recipes that come with the package."""
-    return sorted(p.name.removesuffix(".yaml") for p in resources.files("neural_foundation.recipes").iterdir() if p.name.endswith(".yaml"))
+    return sorted(
+        p.name.removesuffix(".yaml")
+        for p in resources.files("neural_foundation.recipes").iterdir()
+        if p.name.endswith(".yaml")
+    )
 
 
 def text_of(source: str | Path) -> tuple[str, str]:
@@ -63,14 +67,23 @@ def text_of(source: str | Path) -> tuple[str, str]:
     path = Path(source)
     if path.suffix in {".yaml", ".yml"} or path.exists():
         if not path.is_file():
-            raise SpecError(f"There is no recipe file {path}", remedy=f"Check the path, or start from a built-in one: neural-foundation new {built_in()[0]} {path.name}")
+            raise SpecError(
+                f"There is no recipe file {path}",
+                remedy="Check the path, or start from a built-in one: "
+                f"neural-foundation new {built_in()[0]} {path.name}",
+            )
         try:
             return path.read_text(encoding="utf-8"), path.name
         except UnicodeDecodeError:
             raise SpecError(f"{path} is not text", remedy="Give a recipe in YAML (UTF-8)") from None
     if str(source) not in built_in():
-        raise SpecError(f"There is no recipe '{source}'.{did_you_mean(str(source), built_in())}", allowed=f"a YAML file, or {one_of(built_in())}")
-    return resources.files("neural_foundation.recipes").joinpath(f"{source}.yaml").read_text(encoding="utf-8"), f"{source}.yaml"
+        raise SpecError(
+            f"There is no recipe '{source}'.{did_you_mean(str(source), built_in())}",
+            allowed=f"a YAML file, or {one_of(built_in())}",
+        )
+    return resources.files("neural_foundation.recipes").joinpath(f"{source}.yaml").read_text(
+        encoding="utf-8"
+    ), f"{source}.yaml"
 
 
 def load(source: str | Path, *, changes: Sequence[str] = (), tiny: bool = False) -> Recipe:
@@ -81,11 +94,17 @@ def load(source: str | Path, *, changes: Sequence[str] = (), tiny: bool = False)
     text, name = text_of(source)
     value = parse(text, name)
     if not isinstance(value, dict):
-        raise SpecError(f"{name} holds no mapping", allowed="name: ..., stages: ...", remedy="See a built-in recipe with: neural-foundation new quickstart my.yaml")
+        raise SpecError(
+            f"{name} holds no mapping",
+            allowed="name: ..., stages: ...",
+            remedy="See a built-in recipe with: neural-foundation new quickstart my.yaml",
+        )
     if tiny:
         if not value.get("tiny"):
-            raise SpecError(f"{name} has no tiny variant", remedy="Add a 'tiny:' mapping of settings, or leave out --tiny")
-        value = apply(value, {k: v for k, v in value["tiny"].items()})
+            raise SpecError(
+                f"{name} has no tiny variant", remedy="Add a 'tiny:' mapping of settings, or leave out --tiny"
+            )
+        value = apply(value, dict(value["tiny"]))
         value["name"] = f"{value.get('name', '')}-tiny"
     value = apply(value, dict(_setting(c) for c in changes))
     return check(value, name)
@@ -94,7 +113,11 @@ def load(source: str | Path, *, changes: Sequence[str] = (), tiny: bool = False)
 def check(value: Mapping[str, Any], name: str = "recipe") -> Recipe:
     """Return a recipe from its mapping, its graph checked."""
     if value.get("format_version", FORMAT_VERSION) > FORMAT_VERSION:
-        raise SpecError(f"{name} has format_version {value['format_version']}", allowed=f"up to {FORMAT_VERSION}", remedy="Use a newer neural-foundation")
+        raise SpecError(
+            f"{name} has format_version {value['format_version']}",
+            allowed=f"up to {FORMAT_VERSION}",
+            remedy="Use a newer neural-foundation",
+        )
     try:
         recipe = Recipe.model_validate(dict(value))
     except ValidationError as error:
@@ -118,7 +141,10 @@ def _put(node: Any, path: list[str], new: Any, dotted: str) -> Any:
     if isinstance(node, list):
         if not head.isdigit() or int(head) >= len(node):
             raise SpecError(f"Setting '{dotted}': '{head}' is no place in a list of {len(node)}")
-        return [_put(v, rest, new, dotted) if rest and i == int(head) else new if i == int(head) else v for i, v in enumerate(node)]
+        return [
+            _put(v, rest, new, dotted) if rest and i == int(head) else new if i == int(head) else v
+            for i, v in enumerate(node)
+        ]
     if not isinstance(node, dict):
         raise SpecError(f"Setting '{dotted}': there is nothing under '{head}'")
     if rest and head not in node:
@@ -145,7 +171,10 @@ def _check_graph(recipe: Recipe) -> None:
 def _check_inputs(recipe: Recipe, name: str, stage: Stage) -> None:
     for port, sources in stage.input_stages().items():
         if port not in stage.takes:
-            raise SpecError(f"Stage '{name}': unknown input '{port}'.{did_you_mean(port, stage.takes)}", allowed=one_of(stage.takes) if stage.takes else "no inputs")
+            raise SpecError(
+                f"Stage '{name}': unknown input '{port}'.{did_you_mean(port, stage.takes)}",
+                allowed=one_of(stage.takes) if stage.takes else "no inputs",
+            )
         for source in sources:
             _known(recipe, name, source)
             gives, wanted = recipe.stages[source].gives, stage.takes[port].type
@@ -160,12 +189,17 @@ def _check_inputs(recipe: Recipe, name: str, stage: Stage) -> None:
             raise SpecError(f"Stage '{name}': for_each names '{source}', which is no split")
     for axis in listed(stage):
         if axis != "seed" and axis not in type(stage).model_fields:
-            raise SpecError(f"Stage '{name}': for_each lists unknown field '{axis}'.{did_you_mean(axis, type(stage).model_fields)}")
+            raise SpecError(
+                f"Stage '{name}': for_each lists unknown field '{axis}'.{did_you_mean(axis, type(stage).model_fields)}"
+            )
 
 
 def _known(recipe: Recipe, name: str, source: str) -> None:
     if source not in recipe.stages:
-        raise SpecError(f"Stage '{name}' names unknown stage '{source}'.{did_you_mean(source, recipe.stages)}", allowed=one_of(recipe.stages))
+        raise SpecError(
+            f"Stage '{name}' names unknown stage '{source}'.{did_you_mean(source, recipe.stages)}",
+            allowed=one_of(recipe.stages),
+        )
 
 
 __all__ = ["Recipe", "apply", "built_in", "check", "dependencies", "listed", "load", "parse_file", "splits", "text_of"]

@@ -41,7 +41,15 @@ class Ran:
     seconds: float = 0.0
 
 
-def run(plan: Plan, *, stage: str | None = None, workers: int = 1, device: str = "auto", command: str = "", report: Reporter = ignore) -> Ran:
+def run(
+    plan: Plan,
+    *,
+    stage: str | None = None,
+    workers: int = 1,
+    device: str = "auto",
+    command: str = "",
+    report: Reporter = ignore,
+) -> Ran:
     """Make what is not fresh, of one stage (and what it needs) or of all; return what was made.
 
     Raises the error of the first item that failed; what was finished stays. Ctrl-C raises Interrupted.
@@ -51,9 +59,14 @@ def run(plan: Plan, *, stage: str | None = None, workers: int = 1, device: str =
     with lock(plan.root):
         todo = _select(tasks, ran)
         try:
-            _in_process(todo, plan.root, device, command, report, ran) if workers == 1 else _in_parallel(todo, plan.root, device, command, report, ran, workers)
+            _in_process(todo, plan.root, device, command, report, ran) if workers == 1 else _in_parallel(
+                todo, plan.root, device, command, report, ran, workers
+            )
         except KeyboardInterrupt:
-            raise Interrupted(f"Interrupted; {len(ran.made)} of {len(todo)} items were finished and are kept", remedy="Run the same command to go on") from None
+            raise Interrupted(
+                f"Interrupted; {len(ran.made)} of {len(todo)} items were finished and are kept",
+                remedy="Run the same command to go on",
+            ) from None
     ran.seconds = time.monotonic() - began
     return ran
 
@@ -76,7 +89,9 @@ def _in_process(todo: list[Task], root: Path, device: str, command: str, report:
             report(task.name, 1, 1, "done")
 
 
-def _in_parallel(todo: list[Task], root: Path, device: str, command: str, report: Reporter, ran: Ran, workers: int) -> None:
+def _in_parallel(
+    todo: list[Task], root: Path, device: str, command: str, report: Reporter, ran: Ran, workers: int
+) -> None:
     by_name = {t.name: t for t in todo}
     graph = TopologicalSorter({t.name: [n.name for n in t.needs() if n.name in by_name] for t in todo})
     graph.prepare()
@@ -156,7 +171,10 @@ def _facts(task: Task, job: Job, root: Path, inputs: dict[str, list[Output]], be
         "item": item_name(task.item),
         "kind": task.spec.kind,
         "facts": task.facts,
-        "inputs": {port: [{"stage": o.stage, "item": o.item, "key": o.key} for o in outputs] for port, outputs in inputs.items()},
+        "inputs": {
+            port: [{"stage": o.stage, "item": o.item, "key": o.key} for o in outputs]
+            for port, outputs in inputs.items()
+        },
         "subjects": _seen(job, root, inputs),
         "privacy": {"epsilon_spent": None},
         "run": {"command": job.command, "began_unix_s": round(began, 3), "seconds": round(time.time() - began, 3)},

@@ -39,7 +39,11 @@ class Job:
         """Return the only output of an input."""
         outputs = self.inputs[name]
         if len(outputs) != 1:
-            raise SpecError(f"Stage '{self.stage}': input '{name}' brings {len(outputs)} outputs", allowed="one", remedy="Name one with 'fold', or use for_each")
+            raise SpecError(
+                f"Stage '{self.stage}': input '{name}' brings {len(outputs)} outputs",
+                allowed="one",
+                remedy="Name one with 'fold', or use for_each",
+            )
         return outputs[0]
 
 

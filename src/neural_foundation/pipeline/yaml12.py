@@ -20,7 +20,11 @@ for _tag, _pattern, _first in (
     ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
     ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
     ("int", r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", "-+0123456789"),
-    ("float", r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)", "-+.0123456789"),
+    (
+        "float",
+        r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
+        "-+.0123456789",
+    ),
 ):
     _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), list(_first))
 
@@ -55,7 +59,9 @@ def parse(text: str, source: str = "recipe") -> Any:
     try:
         return yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader with stricter scalars and keys
     except yaml.YAMLError as error:
-        raise SpecError(f"{source} is not YAML: {' '.join(str(error).split())}", remedy="Mend the place named") from None
+        raise SpecError(
+            f"{source} is not YAML: {' '.join(str(error).split())}", remedy="Mend the place named"
+        ) from None
     except RecursionError:
         raise SpecError(f"{source} is nested too deeply", remedy="Flatten it") from None
     except SpecError as error:

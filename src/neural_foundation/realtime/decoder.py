@@ -39,7 +39,10 @@ class StreamDecoder(Transducer):
     def __init__(self, package: Package, signal: SignalSpec | None = None, *, resets_s: Sequence[float] = ()) -> None:
         facts = package.facts
         if facts.target is None:
-            raise StreamError(f"Package '{facts.name}' decodes nothing: it was only pre-trained", remedy="Give the package of an adapted model")
+            raise StreamError(
+                f"Package '{facts.name}' decodes nothing: it was only pre-trained",
+                remedy="Give the package of an adapted model",
+            )
         self.input = matching(signal or facts.raw, facts.raw)
         self.chain = chain(facts.chain, self.input, live=True)
         self.engine = StepEngine(package.graph)
@@ -132,12 +135,25 @@ class StreamDecoder(Transducer):
 def matching(given: SignalSpec, wanted: SignalSpec) -> SignalSpec:
     """Return `given` if it is what a package expects; SignalMismatchError says what differs."""
     if given.sfreq != wanted.sfreq:
-        raise SignalMismatchError(f"The signal has {given.sfreq:g} Hz", allowed=f"{wanted.sfreq:g} Hz, as the model was trained on", remedy="Resample it, e.g. with the signal 'resample'")
+        raise SignalMismatchError(
+            f"The signal has {given.sfreq:g} Hz",
+            allowed=f"{wanted.sfreq:g} Hz, as the model was trained on",
+            remedy="Resample it, e.g. with the signal 'resample'",
+        )
     missing = [n for n in wanted.ch_names if n not in given.ch_names]
     if missing:
-        raise SignalMismatchError(f"The signal has {given.n_chans} channels; {len(missing)} that the model expects are missing: {channel_list(missing)}", allowed=channel_list(wanted.ch_names), remedy="Record them, or fit a model on the channels you have (signal 'pick')")
+        raise SignalMismatchError(
+            f"The signal has {given.n_chans} channels; "
+            f"{len(missing)} that the model expects are missing: {channel_list(missing)}",
+            allowed=channel_list(wanted.ch_names),
+            remedy="Record them, or fit a model on the channels you have (signal 'pick')",
+        )
     if given.ch_names != wanted.ch_names:
-        raise SignalMismatchError("The signal has other channels than the model, or the same in another order", allowed=channel_list(wanted.ch_names), remedy="Pick and order them with the signal 'pick'")
+        raise SignalMismatchError(
+            "The signal has other channels than the model, or the same in another order",
+            allowed=channel_list(wanted.ch_names),
+            remedy="Pick and order them with the signal 'pick'",
+        )
     return given
 
 

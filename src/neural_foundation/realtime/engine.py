@@ -28,7 +28,9 @@ class StepEngine:
         self.session = _session(graph, threads)
         inputs = {i.name: i for i in self.session.get_inputs()}
         if "signal" not in inputs:
-            raise PackageError(f"{graph} is no step graph: it has no input 'signal'", remedy="Run the recipe's 'export' stage again")
+            raise PackageError(
+                f"{graph} is no step graph: it has no input 'signal'", remedy="Run the recipe's 'export' stage again"
+            )
         _, self.n_chans, self.hop = (int(d) for d in inputs["signal"].shape)
         self._signal = np.zeros((1, self.n_chans, self.hop), np.float32)
         self.signal: NDArray[np.float32] = self._signal[0]
@@ -87,7 +89,10 @@ def _session(graph: Path, threads: int) -> Any:
     try:
         return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # noqa: BLE001 - onnxruntime raises its own types, made at run time
-        raise PackageError(f"{graph} cannot be opened as an ONNX graph ({type(error).__name__})", remedy="Run the recipe's 'export' stage again") from error
+        raise PackageError(
+            f"{graph} cannot be opened as an ONNX graph ({type(error).__name__})",
+            remedy="Run the recipe's 'export' stage again",
+        ) from error
 
 
 def _buffer(info: Any) -> NDArray[Any]:

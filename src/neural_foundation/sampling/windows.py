@@ -88,10 +88,18 @@ def labelled(paths: Sequence[Path], windows: Windows, classes: Sequence[str]) ->
             spec = _same(spec, session.signal.spec, path)
             rows += _trial_rows(file, session, windows, list(classes))
     if spec is None or not rows:
-        raise DataError("No window fits any trial", allowed=f"trials labelled {one_of(classes)}, at least {windows.start_s + windows.length_s} s long", remedy="Check windows.start_s and windows.length_s against the trials")
+        raise DataError(
+            "No window fits any trial",
+            allowed=f"trials labelled {one_of(classes)}, at least {windows.start_s + windows.length_s} s long",
+            remedy="Check windows.start_s and windows.length_s against the trials",
+        )
     present = {classes[r[2]] for r in rows}
     if len(present) < 2:
-        raise DataError(f"All windows are of one class, '{present.pop()}'", allowed=f"at least two of {one_of(classes)}", remedy="Check the dataset's events")
+        raise DataError(
+            f"All windows are of one class, '{present.pop()}'",
+            allowed=f"at least two of {one_of(classes)}",
+            remedy="Check the dataset's events",
+        )
     return _window_set(spec, windows.length_s, paths, rows)
 
 
@@ -103,7 +111,9 @@ def continuous(paths: Sequence[Path], length_s: float, hop_s: float) -> WindowSe
             signal = session.signal
             spec = _same(spec, signal.spec, path)
             n, hop = round(length_s * spec.sfreq), max(1, round(hop_s * spec.sfreq))
-            rows += [(file, s, -1, -1, session.subject, session.session_id) for s in range(0, signal.n_times - n + 1, hop)]
+            rows += [
+                (file, s, -1, -1, session.subject, session.session_id) for s in range(0, signal.n_times - n + 1, hop)
+            ]
     if spec is None or not rows:
         raise DataError(f"No recording is as long as a window of {length_s} s", remedy="Give shorter windows")
     return _window_set(spec, length_s, paths, rows)
@@ -129,11 +139,25 @@ def _trial_rows(file: int, session: Session, windows: Windows, classes: list[str
 def _same(known: SignalSpec | None, found: SignalSpec, path: Path) -> SignalSpec:
     found = found.replace(subject=None)
     if known is not None and (known.sfreq, known.ch_names) != (found.sfreq, found.ch_names):
-        raise SignalMismatchError(f"{path.name} has {found.n_chans} channels at {found.sfreq:g} Hz, the recordings before it {known.n_chans} at {known.sfreq:g} Hz, or other channel names", remedy="Add the signals 'pick' and 'resample' to the recipe")
+        raise SignalMismatchError(
+            f"{path.name} has {found.n_chans} channels at {found.sfreq:g} Hz, "
+            f"the recordings before it {known.n_chans} at {known.sfreq:g} Hz, or other channel names",
+            remedy="Add the signals 'pick' and 'resample' to the recipe",
+        )
     return known or found
 
 
 def _window_set(spec: SignalSpec, length_s: float, paths: Sequence[Path], rows: list[Row]) -> WindowSet:
     file, start, target, trial, subject, session = zip(*rows, strict=True)
     integers = [np.asarray(v, np.int64) for v in (file, start, target, trial)]
-    return WindowSet(spec, round(length_s * spec.sfreq), tuple(paths), integers[0], integers[1], integers[2], integers[3], np.asarray(subject), np.asarray(session))
+    return WindowSet(
+        spec,
+        round(length_s * spec.sfreq),
+        tuple(paths),
+        integers[0],
+        integers[1],
+        integers[2],
+        integers[3],
+        np.asarray(subject),
+        np.asarray(session),
+    )

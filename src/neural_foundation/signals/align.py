@@ -33,6 +33,10 @@ class Align(SignalOp):
     )
     max_gain: float = Field(10.0, ge=1, description="largest gain of a direction over that of average power")
 
+    @property
+    def keeps_topography(self) -> bool:
+        return False
+
     def bind(self, signal: SignalSpec) -> Transducer:
         """Return the operation; any signal will do."""
         return RunningAlign(signal, self)

@@ -27,6 +27,11 @@ class SignalOp(Spec):
 
     causal_alternative: ClassVar[str] = "a causal operation"
 
+    @property
+    def keeps_topography(self) -> bool:
+        """Whether the potential's map over the scalp is the same after it, up to one factor (and a reference)."""
+        return True
+
     def bind(self, signal: SignalSpec) -> Transducer:
         """Return the operation on this signal; SignalMismatchError where the signal cannot carry it."""
         raise NotImplementedError(f"{type(self).__name__} does not bind")

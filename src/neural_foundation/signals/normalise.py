@@ -28,6 +28,10 @@ class Normalise(SignalOp):
     )
     floor_v: float = Field(1e-8, gt=0, description="smallest standard deviation divided by, in the unit of the signal")
 
+    @property
+    def keeps_topography(self) -> bool:
+        return self.mode == "global"
+
     def bind(self, signal: SignalSpec) -> Transducer:
         """Return the operation; any signal will do."""
         return RunningMoments(signal, self)

@@ -49,7 +49,9 @@ def test_what_differs_raises(tmp_path: Path, wanted: dict[str, object], message:
 
 
 def test_resampling_and_picking_where_asked_for(tmp_path: Path) -> None:
-    loader = NeuralDataLoader(edf(tmp_path / "a.edf"), sampling_rate=50, channels=["C4", "C3"], resample=True, pick=True)
+    loader = NeuralDataLoader(
+        edf(tmp_path / "a.edf"), sampling_rate=50, channels=["C4", "C3"], resample=True, pick=True
+    )
     chunks = list(loader.chunks())
     assert sum(c.n_times for c in chunks) == 150
     plain = NeuralDataLoader(tmp_path / "a.edf", channels=["C4", "C3"], pick=True)

@@ -65,7 +65,9 @@ def test_run_one_stage_then_status_show_and_again(tmp_path: Path) -> None:
         (["run", "quickstart", "--tiny", "--stage", "split", "--device", "gpu"], "Device 'gpu' is not known"),
     ],
 )
-def test_mistakes_are_one_message(words: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mistakes_are_one_message(
+    words: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(NeuralFoundationError, match=message):
         ask(*words)
@@ -105,7 +107,9 @@ def test_data_lists_and_inspects(tmp_path: Path) -> None:
 
 
 def test_error_ends_with_exit_code_1_and_no_traceback(tmp_path: Path) -> None:
-    done = subprocess.run([sys.executable, "-m", "neural_foundation", "run", "no/such.yaml"], capture_output=True, text=True, cwd=tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-m", "neural_foundation", "run", "no/such.yaml"], capture_output=True, text=True, cwd=tmp_path
+    )
     assert done.returncode == 1
     assert done.stderr.startswith("Error: There is no recipe file no/such.yaml.")
     assert "Traceback" not in done.stderr

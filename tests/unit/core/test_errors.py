@@ -14,7 +14,9 @@ def test_message_without_extras_is_one_sentence() -> None:
     assert str(DataError("No events")) == "No events."
 
 
-@pytest.mark.parametrize("error", [RecordingError("a.edf", "is empty", remedy="Copy it again"), MissingExtraError("mlflow", "tracking")])
+@pytest.mark.parametrize(
+    "error", [RecordingError("a.edf", "is empty", remedy="Copy it again"), MissingExtraError("mlflow", "tracking")]
+)
 def test_errors_come_back_whole_from_a_worker(error: Exception) -> None:
     back = pickle.loads(pickle.dumps(error))  # noqa: S301 - what the process pool does with our own errors
     assert type(back) is type(error)
@@ -27,6 +29,9 @@ def test_did_you_mean() -> None:
     assert did_you_mean("xyz", ["bandpass"]) == ""
 
 
-@pytest.mark.parametrize(("names", "text"), [(["a"], "'a'"), (["a", "b"], "'a' or 'b'"), (["a", "b", "c"], "'a', 'b' or 'c'"), ([], "(none)")])
+@pytest.mark.parametrize(
+    ("names", "text"),
+    [(["a"], "'a'"), (["a", "b"], "'a' or 'b'"), (["a", "b", "c"], "'a', 'b' or 'c'"), ([], "(none)")],
+)
 def test_one_of(names: list[str], text: str) -> None:
     assert one_of(names) == text

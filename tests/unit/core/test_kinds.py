@@ -50,7 +50,10 @@ def test_unknown_kind_names_the_nearest(table: KindTable) -> None:
 
 def test_unknown_field_names_the_nearest_and_all(table: KindTable) -> None:
     _fan(table)
-    with pytest.raises(SpecError, match=r"gadgets 'fan': unknown field 'sped_hz'. Did you mean 'speed_hz'\? Allowed: 'speed_hz' or 'device'"):
+    with pytest.raises(
+        SpecError,
+        match=r"gadgets 'fan': unknown field 'sped_hz'. Did you mean 'speed_hz'\? Allowed: 'speed_hz' or 'device'",
+    ):
         table.parse({"kind": "fan", "sped_hz": 2})
 
 
@@ -92,4 +95,9 @@ def test_schema_lists_each_kind(table: KindTable) -> None:
 
     alternatives = inline(Room)["properties"]["gadget"]["anyOf"]
     assert alternatives[0] == {"enum": ["fan"]}
-    assert alternatives[1]["properties"]["kind"] == {"const": "fan", "default": "fan", "title": "Kind", "type": "string"}
+    assert alternatives[1]["properties"]["kind"] == {
+        "const": "fan",
+        "default": "fan",
+        "title": "Kind",
+        "type": "string",
+    }

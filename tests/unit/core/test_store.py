@@ -6,20 +6,38 @@ import numpy as np
 import pytest
 
 from neural_foundation.core.errors import StoreError
-from neural_foundation.core.store import atomic, load_arrays, lock, read_json, rename, save_arrays, sha256, write_bytes, write_json, writing
+from neural_foundation.core.store import (
+    atomic,
+    load_arrays,
+    lock,
+    read_json,
+    rename,
+    save_arrays,
+    sha256,
+    write_bytes,
+    write_json,
+    writing,
+)
+
+
+def half_written(path: Path) -> None:
+    with atomic(path) as temporary:
+        temporary.write_bytes(b"half")
+        raise ZeroDivisionError
 
 
 def test_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     write_bytes(path, b"old")
-    with pytest.raises(ZeroDivisionError), atomic(path) as temporary:
-        temporary.write_bytes(b"half")
-        raise ZeroDivisionError
+    with pytest.raises(ZeroDivisionError):
+        half_written(path)
     assert path.read_bytes() == b"old"
     assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
 
 
-@pytest.mark.parametrize(("code", "advice"), [(errno.ENOSPC, "disk is full"), (errno.EROFS, "read-only"), (errno.EACCES, "--output")])
+@pytest.mark.parametrize(
+    ("code", "advice"), [(errno.ENOSPC, "disk is full"), (errno.EROFS, "read-only"), (errno.EACCES, "--output")]
+)
 def test_refusals_of_the_disk_say_what_to_do(tmp_path: Path, code: int, advice: str) -> None:
     with pytest.raises(StoreError, match=advice), writing(tmp_path / "x"):
         raise OSError(code, "refused")

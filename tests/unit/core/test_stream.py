@@ -3,7 +3,19 @@ import pytest
 
 from neural_foundation.core.errors import StreamError
 from neural_foundation.core.specs import SignalSpec
-from neural_foundation.core.stream import INFINITE, Chunk, State, Transducer, copy_state, empty, join, load_state, require_live, run, save_state
+from neural_foundation.core.stream import (
+    INFINITE,
+    Chunk,
+    State,
+    Transducer,
+    copy_state,
+    empty,
+    join,
+    load_state,
+    require_live,
+    run,
+    save_state,
+)
 
 
 class Sum(Transducer):

@@ -73,6 +73,7 @@ def test_cut_at_a_step_and_resumed(tmp_path: Path, undisturbed: Any, step: int) 
     assert _bytes(run(tmp_path), tmp_path) == undisturbed
 
 
+@pytest.mark.slow
 def test_killed_at_a_random_moment_and_resumed(tmp_path: Path, undisturbed: Any) -> None:
     here = str(Path(__file__).parent)
     child = subprocess.Popen(

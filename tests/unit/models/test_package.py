@@ -43,7 +43,13 @@ def test_bytes_repeat(tmp_path: Path) -> None:
 def test_card_says_what_it_is(tmp_path: Path) -> None:
     make(tmp_path, export=False)
     text = (tmp_path / "card.md").read_text()
-    for words in ("left / right", "multiscale", "3 channels at 100 Hz", "bandpass -> normalise", "Not a medical device"):
+    for words in (
+        "left / right",
+        "multiscale",
+        "3 channels at 100 Hz",
+        "bandpass -> normalise",
+        "Not a medical device",
+    ):
         assert words in text
 
 

@@ -1,10 +1,17 @@
-import toy_stages  # noqa: F401 - registers its kinds
 import pytest
+import toy_stages  # noqa: F401 - registers its kinds
 
 from neural_foundation.core.errors import NeuralFoundationError
 from neural_foundation.pipeline.recipe import apply, built_in, check, load, text_of
 
-GOOD = {"name": "toy", "stages": {"words": {"kind": "toy_source"}, "cut": {"kind": "toy_split", "inputs": {"data": "words"}}, "join": {"kind": "toy_join", "for_each": "cut", "inputs": {"data": "words"}}}}
+GOOD = {
+    "name": "toy",
+    "stages": {
+        "words": {"kind": "toy_source"},
+        "cut": {"kind": "toy_split", "inputs": {"data": "words"}},
+        "join": {"kind": "toy_join", "for_each": "cut", "inputs": {"data": "words"}},
+    },
+}
 
 
 def test_stages_come_after_their_inputs_and_splits() -> None:
@@ -15,8 +22,14 @@ def test_stages_come_after_their_inputs_and_splits() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"stages.join.inputs": {"data": "wrds"}}, r"Stage 'join' names unknown stage 'wrds'. Did you mean 'words'\? Allowed: 'words', 'cut' or 'join'."),
-        ({"stages.join.inputs": {"dta": "words"}}, r"Stage 'join': unknown input 'dta'. Did you mean 'data'\? Allowed: 'data'."),
+        (
+            {"stages.join.inputs": {"data": "wrds"}},
+            r"Stage 'join' names unknown stage 'wrds'. Did you mean 'words'\? Allowed: 'words', 'cut' or 'join'.",
+        ),
+        (
+            {"stages.join.inputs": {"dta": "words"}},
+            r"Stage 'join': unknown input 'dta'. Did you mean 'data'\? Allowed: 'data'.",
+        ),
         ({"stages.join.inputs": {}}, "Stage 'join': input 'data' is missing. Allowed: a stage that gives Word."),
         ({"stages.join.inputs": {"data": "cut"}}, "input 'data' takes Word, but stage 'cut' gives Split"),
         ({"stages.join.for_each": "words"}, "for_each names 'words', which is no split"),
@@ -47,7 +60,14 @@ def test_settings_reach_into_stages_and_lists() -> None:
     assert check(changed).seed == 3
 
 
-@pytest.mark.parametrize(("setting", "message"), [("wrds.words", r"names no 'wrds'. Did you mean 'words'\?"), ("words.words.7", "no place in a list of 2"), ("words.kind.x", "nothing under 'x'")])
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("wrds.words", r"names no 'wrds'. Did you mean 'words'\?"),
+        ("words.words.7", "no place in a list of 2"),
+        ("words.kind.x", "nothing under 'x'"),
+    ],
+)
 def test_settings_that_name_nothing(setting: str, message: str) -> None:
     value = apply(GOOD, {"words.words": ["x", "y"]})
     with pytest.raises(NeuralFoundationError, match=message):

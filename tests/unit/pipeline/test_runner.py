@@ -31,7 +31,15 @@ def planned(root: Path, **changes: object) -> Plan:
 
 def test_items_fan_out_over_folds_lists_and_recordings(tmp_path: Path) -> None:
     names = [t.name for t in planned(tmp_path).tasks]
-    assert names == ["words/word-a", "words/word-b", "cut", "join/fold-0.repeat-1", "join/fold-1.repeat-1", "join/fold-0.repeat-2", "join/fold-1.repeat-2"] or sorted(names) == sorted(
+    assert names == [
+        "words/word-a",
+        "words/word-b",
+        "cut",
+        "join/fold-0.repeat-1",
+        "join/fold-1.repeat-1",
+        "join/fold-0.repeat-2",
+        "join/fold-1.repeat-2",
+    ] or sorted(names) == sorted(
         ["words/word-a", "words/word-b", "cut", *(f"join/fold-{f}.repeat-{r}" for f in "01" for r in "12")]
     )
 
@@ -75,7 +83,9 @@ def test_subjects_of_inputs_are_seen_by_what_is_made_from_them(tmp_path: Path) -
     assert output.manifest["subjects"] == pseudonyms(["a", "b"], tmp_path)
 
 
-@pytest.mark.parametrize(("change", "made", "why"), [({"stages__join__sign": "-"}, 4, "'sign' changed"), ({"seed": 1}, 7, "seed changed")])
+@pytest.mark.parametrize(
+    ("change", "made", "why"), [({"stages__join__sign": "-"}, 4, "'sign' changed"), ({"seed": 1}, 7, "seed changed")]
+)
 def test_a_change_makes_only_what_depends_on_it(tmp_path: Path, change: dict[str, object], made: int, why: str) -> None:
     run(planned(tmp_path))
     plan = planned(tmp_path, **change)
@@ -98,6 +108,7 @@ def test_raw_file_content_is_in_the_key(tmp_path: Path) -> None:
     assert before.key != after.key
 
 
+@pytest.mark.slow
 def test_parallel_gives_the_same_bytes(tmp_path: Path) -> None:
     one, two = planned(tmp_path / "1"), planned(tmp_path / "2")
     run(one)
@@ -106,7 +117,7 @@ def test_parallel_gives_the_same_bytes(tmp_path: Path) -> None:
         assert read_json(a.folder / "manifest.json")["outputs"] == read_json(b.folder / "manifest.json")["outputs"]
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_failure_keeps_what_was_finished(tmp_path: Path, workers: int) -> None:
     with pytest.raises(DataError, match="Told to fail"):
         run(planned(tmp_path, stages__join__fail=True), workers=workers)

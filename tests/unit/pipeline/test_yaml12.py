@@ -8,7 +8,24 @@ from neural_foundation.pipeline.yaml12 import parse, parse_file
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("1e-3", 1e-3), ("no", "no"), ("on", "on"), ("yes", "yes"), ("true", True), ("012", 12), ("0o17", 15), ("0x1F", 31), ("1:30", "1:30"), ("2020-01-01", "2020-01-01"), ("~", None), ("", None), (".5", 0.5), ("-2", -2), ("1_000", "1_000"), ("[1, a]", [1, "a"])],
+    [
+        ("1e-3", 1e-3),
+        ("no", "no"),
+        ("on", "on"),
+        ("yes", "yes"),
+        ("true", True),
+        ("012", 12),
+        ("0o17", 15),
+        ("0x1F", 31),
+        ("1:30", "1:30"),
+        ("2020-01-01", "2020-01-01"),
+        ("~", None),
+        ("", None),
+        (".5", 0.5),
+        ("-2", -2),
+        ("1_000", "1_000"),
+        ("[1, a]", [1, "a"]),
+    ],
 )
 def test_scalars_are_those_of_yaml_1_2(text: str, value: object) -> None:
     assert parse(text) == value

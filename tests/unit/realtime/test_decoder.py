@@ -16,13 +16,18 @@ from neural_foundation.signals.chain import chain
 
 
 @pytest.fixture(scope="module")
-def package(tmp_path_factory: pytest.TempPathFactory) -> Package:
-    return make(tmp_path_factory.mktemp("package"))
+def package(exported_package: Package) -> Package:
+    return exported_package
 
 
 def cuts(how: str, n: int) -> list[int]:
     rng = np.random.default_rng(5)
-    steps = {"1": itertools.repeat(1), "7": itertools.repeat(7), "64": itertools.repeat(64), "whole": itertools.repeat(n)}.get(how) or iter(rng.integers(1, 120, n).tolist())
+    steps = {
+        "1": itertools.repeat(1),
+        "7": itertools.repeat(7),
+        "64": itertools.repeat(64),
+        "whole": itertools.repeat(n),
+    }.get(how) or iter(rng.integers(1, 120, n).tolist())
     edges = [0]
     while edges[-1] < n:
         edges.append(min(n, edges[-1] + next(steps)))
@@ -103,7 +108,10 @@ def test_invalid_samples_mark_the_decision(package: Package) -> None:
     ("spec", "message"),
     [
         (RAW.replace(sfreq=128), "The signal has 128 Hz. Allowed: 100 Hz, as the model was trained on. Resample it"),
-        (RAW.replace(ch_names=("C3", "Cz"), ch_types=(), positions=()), "The signal has 2 channels; 1 that the model expects are missing: C4"),
+        (
+            RAW.replace(ch_names=("C3", "Cz"), ch_types=(), positions=()),
+            "The signal has 2 channels; 1 that the model expects are missing: C4",
+        ),
         (RAW.replace(ch_names=("C4", "Cz", "C3"), ch_types=(), positions=()), "the same in another order"),
     ],
 )
@@ -162,7 +170,9 @@ class TestPublishedNames:
 
         async def decide() -> list[object]:
             decoder = model.get_decoder("hands")
-            return list(await asyncio.gather(*(decoder.decode_sample(values[:, a : a + 10]) for a in range(0, 100, 10))))
+            return list(
+                await asyncio.gather(*(decoder.decode_sample(values[:, a : a + 10]) for a in range(0, 100, 10)))
+            )
 
         decoder = model.get_decoder("hands")
         assert asyncio.run(decide()) == [decoder.decode(values[:, a : a + 10]) for a in range(0, 100, 10)]
@@ -171,11 +181,14 @@ class TestPublishedNames:
         model = NeuralFoundationModel.from_pretrained(str(package.folder))
         with pytest.raises(SpecError, match=r"does not decode 'hand'. Did you mean 'hands'\?"):
             model.get_decoder("hand")
-        with pytest.raises(SignalMismatchError, match=r"A sample has shape \(4,\). Allowed: \(3,\) or \(3, n_times\): C3, Cz, C4"):
+        with pytest.raises(
+            SignalMismatchError, match=r"A sample has shape \(4,\). Allowed: \(3,\) or \(3, n_times\): C3, Cz, C4"
+        ):
             model.get_decoder("hands").decode(np.zeros(4))
         with pytest.raises(PackageError, match="There is no package at /no/where/here"):
             NeuralFoundationModel.from_pretrained("/no/where/here")
 
+    @pytest.mark.slow
     def test_a_package_without_graph_exports_for_itself(self, package: Package, tmp_path: Path) -> None:
         made = make(tmp_path / "p", export=False)
         decision = NeuralFoundationModel.from_pretrained(made.folder).get_decoder("hands").decode(signal(50))

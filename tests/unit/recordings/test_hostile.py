@@ -6,6 +6,7 @@ A mutant that opens must also read to its end, and cannot claim much more than i
 from __future__ import annotations
 
 import gzip
+import os
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +24,7 @@ VALUES = (np.random.default_rng(0).normal(size=(2, 300)) * 1e-5).astype(np.float
 SPEC = SignalSpec(sfreq=100.0, ch_names=("Fp1", "Cz"))
 TRIALS = Intervals.of([(0.5, 1.0, "left"), (1.5, 1.5, "right")])
 ADDITIONS = (b"\0", b"\n", b"\r\n", b"\x1a", b"\0" * 512, b"0" * 100)
-N_MUTANTS = 150
+N_MUTANTS, N_STRESS = 150, 4000
 
 
 def make_edf(path: Path) -> None:
@@ -105,18 +106,34 @@ def consume(path: Path) -> int:
     return n
 
 
-@pytest.mark.parametrize("name", sorted(MAKERS))
-def test_mutants(tmp_path: Path, name: str) -> None:
-    MAKERS[name](tmp_path / name)
-    raw = (tmp_path / name).read_bytes()
-    assert consume(tmp_path / name) == 600
-    choice = random.Random(7)
-    outcomes = []
-    for _ in range(N_MUTANTS if "fif" not in name else N_MUTANTS // 3):
-        (tmp_path / name).write_bytes(mutant(raw, choice))
-        outcomes.append(outcome(tmp_path / name, consume))
+def survey(path: Path, count: int, seed: int) -> None:
+    """Read `count` mutants of a recording; each opens or is refused, and damage is mostly seen."""
+    MAKERS[path.name](path)
+    raw = path.read_bytes()
+    assert consume(path) == 600
+    choice, outcomes = random.Random(seed), []
+    for number in range(count):
+        path.write_bytes(mutant(raw, choice))
+        try:
+            outcomes.append(outcome(path, consume))
+        except BaseException as error:
+            error.add_note(f"mutant {number} of {path.name}, seed {seed}")
+            raise
     assert set(outcomes) <= {"opened", "refused"}
     assert outcomes.count("refused") > len(outcomes) // 3
+
+
+@pytest.mark.parametrize("name", sorted(MAKERS))
+def test_mutants(tmp_path: Path, name: str) -> None:
+    survey(tmp_path / name, N_MUTANTS if "fif" not in name else N_MUTANTS // 3, seed=7)
+
+
+@pytest.mark.stress
+@pytest.mark.skipif("NEURAL_FOUNDATION_STRESS" not in os.environ, reason="100,000 mutants run in `make stress`")
+@pytest.mark.parametrize("seed", range(100, 105))
+@pytest.mark.parametrize("name", sorted(MAKERS))
+def test_many_mutants(tmp_path: Path, name: str, seed: int) -> None:
+    survey(tmp_path / name, N_STRESS, seed)
 
 
 def test_mutants_of_events(tmp_path: Path) -> None:

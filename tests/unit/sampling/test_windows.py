@@ -12,14 +12,28 @@ from neural_foundation.sampling.windows import Windows, continuous, labelled
 SPEC = SignalSpec(sfreq=10, ch_names=("a", "b"), ch_types=("eeg", "eeg"))
 
 
-def recording(path: Path, *, subject: str = "S1", spec: SignalSpec = SPEC, labels: tuple[str, ...] = ("x", "y", "x"), invalid: slice | None = None) -> Path:
+def recording(
+    path: Path,
+    *,
+    subject: str = "S1",
+    spec: SignalSpec = SPEC,
+    labels: tuple[str, ...] = ("x", "y", "x"),
+    invalid: slice | None = None,
+) -> Path:
     n = 100
     values = np.arange(spec.n_chans * n, dtype=np.float32).reshape(spec.n_chans, n)
     valid = np.ones(n, bool)
     if invalid is not None:
         valid[invalid] = False
     onsets = np.arange(len(labels)) * 3.0
-    write_session(path, session_id=path.stem, subject=subject, spec=spec, chunks=[Chunk(values, valid, 0)], trials=Intervals(onsets, onsets + 3.0, labels))
+    write_session(
+        path,
+        session_id=path.stem,
+        subject=subject,
+        spec=spec,
+        chunks=[Chunk(values, valid, 0)],
+        trials=Intervals(onsets, onsets + 3.0, labels),
+    )
     return path
 
 
@@ -29,7 +43,9 @@ def test_one_window_a_trial(tmp_path: Path) -> None:
     assert ws.start.tolist() == [5, 35, 65]
     assert ws.target.tolist() == [0, 1, 0]
     assert ws.trial.tolist() == [0, 1, 2]
-    np.testing.assert_array_equal(ws.load([1])[0], np.stack([np.arange(35, 55), np.arange(135, 155)]).astype(np.float32))
+    np.testing.assert_array_equal(
+        ws.load([1])[0], np.stack([np.arange(35, 55), np.arange(135, 155)]).astype(np.float32)
+    )
 
 
 def test_hop_cuts_as_many_as_fit(tmp_path: Path) -> None:

@@ -6,17 +6,20 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...core.errors import DataError
 from ...core.lineage import Output
 from ...core.store import read_json, save_arrays, write_json
+from ...core.stream import run
 from ...evaluation.patterns import subject_patterns, window_covariances
 from ...evaluation.scores import Predictions, score
 from ...metrics import topography_correlation
 from ...models.package import Package
 from ...sampling.windows import WindowSet, labelled
+from ...signals.chain import chain
 from ..stage import Job, Port, Stage
-from .prepare import Prepared
+from .prepare import Prepared, raw_session
 from .split import Fold
 
 
@@ -27,7 +30,11 @@ class Evaluate(Stage):
     permutations: int = 1000
     band_hz: tuple[float, float] | None = None
 
-    takes = {"data": Port("Prepared", many=True), "models": Port("Package", many=True), "baselines": Port("Package", many=True, required=False)}
+    takes = {
+        "data": Port("Prepared", many=True),
+        "models": Port("Package", many=True),
+        "baselines": Port("Package", many=True, required=False),
+    }
     gives: ClassVar[str] = "Scores"
 
     def run(self, job: Job) -> None:
@@ -42,7 +49,7 @@ class Evaluate(Stage):
         for p in predictions:
             p.save(job.folder / f"predictions-{p.model}.npz")
         if len(data.classes) == 2:
-            patterns = self._patterns(windows, next(p for p in predictions if p.model not in baselines), data)
+            patterns = self._patterns(windows, next(p for p in predictions if p.model not in baselines), data, job)
             scores["patterns"] = patterns.pop("facts")
             save_arrays(job.folder / "patterns.npz", patterns)
         write_json(job.folder / "scores.json", scores)
@@ -55,15 +62,20 @@ class Evaluate(Stage):
             parts.setdefault(model_name(output), []).append(predict(output, windows))
         return [_in_order(Predictions.join(p)) for p in parts.values()]
 
-    def _patterns(self, windows: WindowSet, predictions: Predictions, data: Prepared) -> dict[str, Any]:
+    def _patterns(self, windows: WindowSet, predictions: Predictions, data: Prepared, job: Job) -> dict[str, Any]:
         """Return Haufe patterns of the first model: where the power lies that drives its decision."""
         first = predictions.pick(predictions.seed == predictions.seed[0])
-        covariance = window_covariances(windows.load(), windows.spec.sfreq, self.band_hz)[_rows(windows, first)]
+        signal = _in_sensor_space(windows, data, job)
+        covariance = window_covariances(signal, windows.spec.sfreq, self.band_hz)[_rows(windows, first)]
         odds = np.log(np.clip(first.probability[:, 1], 1e-6, 1)) - np.log(np.clip(first.probability[:, 0], 1e-6, 1))
         made = subject_patterns(covariance, odds, first.subject)
         # a class drives its decision by power that falls (desynchronisation): the map of class 1 is the negative one
         maps = {"positive": made.positive[0], "negative": made.negative[0]}
-        facts: dict[str, Any] = {"model": predictions.model, "positive_strength": float(made.positive_strength[0]), "negative_strength": float(made.negative_strength[0])}
+        facts: dict[str, Any] = {
+            "model": predictions.model,
+            "positive_strength": float(made.positive_strength[0]),
+            "negative_strength": float(made.negative_strength[0]),
+        }
         truth = _true_topographies(data)
         for way, values in maps.items():
             if truth:
@@ -78,12 +90,17 @@ def predict(output: Output, windows: WindowSet) -> Predictions:
     fold = Fold.model_validate(read_json(output.path("fold.json")))
     test = fold.choose(windows, "test")
     if not len(test):
-        raise DataError(f"Fold '{fold.name}' holds nobody out", remedy="Fit with for_each: a split, so that there are people to evaluate on")
+        raise DataError(
+            f"Fold '{fold.name}' holds nobody out",
+            remedy="Fit with for_each: a split, so that there are people to evaluate on",
+        )
     probability = Package.open(output.folder).predict_proba(test.load())
     axes = output.manifest["facts"]["item"]
     fold_index = np.full(len(test), int(fold.name) if fold.name.isdigit() else 0)
     seed = np.full(len(test), int(axes.get("seed", 0)))
-    return Predictions(model_name(output), probability, test.target, test.subject, test.session, test.trial, fold_index, seed)
+    return Predictions(
+        model_name(output), probability, test.target, test.subject, test.session, test.trial, fold_index, seed
+    )
 
 
 def model_name(output: Output) -> str:
@@ -96,6 +113,25 @@ def _in_order(p: Predictions) -> Predictions:
     return p.pick(np.lexsort((np.arange(len(p.trial)), p.trial, p.session, p.subject, p.seed)))
 
 
+def _in_sensor_space(windows: WindowSet, data: Prepared, job: Job) -> NDArray[np.float32]:
+    """Return the windows (n, n_chans, n_times) as before any operation that scales or mixes channels apart.
+
+    A scalp map is of the potential; where the chain whitens or scales each channel, the recordings are cleaned again
+    without that.
+    """
+    kept = [op for op in data.chain if op.keeps_topography]
+    if len(kept) == len(data.chain):
+        return windows.load()
+    out = np.zeros((len(windows), windows.spec.n_chans, windows.n_times), np.float32)
+    for file, (output, facts) in enumerate(zip(data.outputs, data.facts, strict=True)):
+        with raw_session(output, facts) as session:
+            clean = run(chain(kept, session.signal.spec), session.signal.read()).values
+        for row in np.flatnonzero(windows.file == file):
+            out[row] = clean[:, windows.start[row] : windows.start[row] + windows.n_times]
+        job.progress(file + 1, len(data.outputs), "scalp maps")
+    return out
+
+
 def _rows(windows: WindowSet, p: Predictions) -> Any:
     """Return the index in `windows` of each predicted window: both are ordered by session, trial and place in it."""
     order = np.lexsort((windows.start, windows.trial, windows.session, windows.subject))
@@ -105,7 +141,11 @@ def _rows(windows: WindowSet, p: Predictions) -> Any:
 def _truths(data: Prepared) -> list[Any]:
     from ...datasets.simulated import truth
 
-    return [truth(o.folder, f["subject"]) for o, f in zip(data.outputs, data.facts, strict=True) if _truth_file(o.folder, f["subject"]).exists()]
+    return [
+        truth(o.folder, f["subject"])
+        for o, f in zip(data.outputs, data.facts, strict=True)
+        if _truth_file(o.folder, f["subject"]).exists()
+    ]
 
 
 def _truth_file(folder: Path, subject: str) -> Path:
@@ -121,7 +161,11 @@ def _ceiling(data: Prepared) -> dict[str, Any] | None:
 
     w = data.windows
     made = ceiling(truths, start_s=w.start_s, length_s=w.length_s)
-    return {"accuracy": made.accuracy, "subjects": dict(zip(data.subjects, made.across.tolist(), strict=True)), "within": made.within.tolist()}
+    return {
+        "accuracy": made.accuracy,
+        "subjects": dict(zip(data.subjects, made.across.tolist(), strict=True)),
+        "within": made.within.tolist(),
+    }
 
 
 def _true_topographies(data: Prepared) -> dict[str, Any]:
@@ -134,4 +178,3 @@ def _true_topographies(data: Prepared) -> dict[str, Any]:
         if unit:
             found[side] = np.mean([u * np.sign(u @ unit[0]) for u in unit], 0)
     return found
-

@@ -32,7 +32,10 @@ class Export(Stage):
         source = job.one("model")
         package = Package.open(source.folder)
         if package.facts.model.family != "network":
-            raise SpecError(f"Stage '{job.stage}' cannot export '{source.stage}': an estimator has no step graph", allowed="a model that streams")
+            raise SpecError(
+                f"Stage '{job.stage}' cannot export '{source.stage}': an estimator has no step graph",
+                allowed="a model that streams",
+            )
         for name in KEPT:
             with atomic(job.folder / name) as temporary:
                 shutil.copyfile(source.path(name), temporary)
@@ -43,4 +46,10 @@ class Export(Stage):
 
         graph = export_step(package.network(), job.folder / GRAPH, tokens="one")
         job.progress(1, 1, "exported")
-        return {"graph": GRAPH, "hop": graph.hop, "n_chans": graph.n_chans, "n_nodes": graph.n_nodes, "fold": read_json(job.folder / "fold.json")["name"]}
+        return {
+            "graph": GRAPH,
+            "hop": graph.hop,
+            "n_chans": graph.n_chans,
+            "n_nodes": graph.n_nodes,
+            "fold": read_json(job.folder / "fold.json")["name"],
+        }

@@ -52,8 +52,32 @@ class Fit(Stage):
         train, validation, target, windows = self._windows(data, fold)
         names = sorted(set(train.subject.tolist()))
         job.subjects.update(fold.train + fold.validation)
-        fitted = fit(model, self.learner, train, validation, signal=train.spec, target=target, subjects=names, folder=job.folder, seed=job.seed, start=weights, device=resolve(job.device), progress=job.progress)
-        facts = Facts(model=model, chain=data.chain, raw=data.raw, signal=train.spec, target=target, windows=windows, subjects=tuple(names), name=job.stage, task=self.task or job.stage, trained=_trained(job, train, data))
+        fitted = fit(
+            model,
+            self.learner,
+            train,
+            validation,
+            signal=train.spec,
+            target=target,
+            subjects=names,
+            folder=job.folder,
+            seed=job.seed,
+            start=weights,
+            device=resolve(job.device),
+            progress=job.progress,
+        )
+        facts = Facts(
+            model=model,
+            chain=data.chain,
+            raw=data.raw,
+            signal=train.spec,
+            target=target,
+            windows=windows,
+            subjects=tuple(names),
+            name=job.stage,
+            task=self.task or job.stage,
+            trained=_trained(job, train, data),
+        )
         save(job.folder, facts, _arrays(model, fitted.model))
         write_json(job.folder / "history.json", fitted.history)
         write_json(job.folder / "fold.json", fold.model_dump(mode="json"))
@@ -64,7 +88,9 @@ class Fit(Stage):
             fold = read_fold(job.one("split"), job.item["fold"])
         else:
             fold = Fold(name="all", train=data.subjects, validation=(), test=())
-        return fold.with_train_subjects(self.train_subjects, int(job.item.get("seed", 0))) if self.train_subjects else fold
+        return (
+            fold.with_train_subjects(self.train_subjects, int(job.item.get("seed", 0))) if self.train_subjects else fold
+        )
 
     def _start(self, job: Job) -> tuple[ModelSpec | None, dict[str, Tensor] | None]:
         from ...models.package import Package
@@ -85,7 +111,10 @@ class Fit(Stage):
             target = TargetSpec(classes=data.classes)
         train, validation = fold.choose(every, "train"), fold.choose(every, "validation")
         if not len(train):
-            raise DataError(f"Fold '{fold.name}' has no training windows", remedy="Check the split's subjects against the prepared ones")
+            raise DataError(
+                f"Fold '{fold.name}' has no training windows",
+                remedy="Check the split's subjects against the prepared ones",
+            )
         return train, validation if len(validation) else None, target, cut
 
 
@@ -96,7 +125,14 @@ def _arrays(model: ModelSpec, fitted: Any) -> dict[str, Any]:
 
 
 def _trained(job: Job, train: WindowSet, data: Prepared) -> dict[str, Any]:
-    return {"seed": job.seed, "windows": len(train), "dataset": data.dataset["title"], "licence": data.dataset["licence"], "stage": job.stage, "key": job.key}
+    return {
+        "seed": job.seed,
+        "windows": len(train),
+        "dataset": data.dataset["title"],
+        "licence": data.dataset["licence"],
+        "stage": job.stage,
+        "key": job.key,
+    }
 
 
 def history_of(output: Output) -> list[dict[str, Any]]:

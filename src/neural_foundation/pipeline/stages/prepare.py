@@ -85,16 +85,22 @@ class Prepare(Stage):
         job.measured.append(SOURCE)
 
     def _recording(self, item: Item) -> Recording:
-        return next(i for i in self.dataset.items() if i.id == item["recording"])
+        items: list[Recording] = self.dataset.items()
+        return next(i for i in items if i.id == item["recording"])
 
     def _source(self, recording: Recording, folder: Path) -> str:
         """Return where the raw signal lies: a path, or a name in the output's own folder."""
         files = self.dataset.raw_files(recording)
-        return str(files[0].resolve()) if files else next(p.name for p in sorted(folder.iterdir()) if p.suffix == ".edf")
+        return (
+            str(files[0].resolve()) if files else next(p.name for p in sorted(folder.iterdir()) if p.suffix == ".edf")
+        )
 
     def _check(self, session: Session) -> None:
         if not len(session.trials.start_s):
-            raise DataError(f"Recording '{session.session_id}' has no events", remedy="Add annotations to the file, or map its events in the recipe: dataset.events")
+            raise DataError(
+                f"Recording '{session.session_id}' has no events",
+                remedy="Add annotations to the file, or map its events in the recipe: dataset.events",
+            )
 
 
 def _cleaned(transducer: Transducer, session: Session, progress: Progress) -> Iterator[Chunk]:

@@ -44,40 +44,66 @@ class Replay(Stage):
         windows = labelled([prepared.path("session.h5")], data.windows, data.classes)
         onsets = windows.start / windows.spec.sfreq
         with raw_session(prepared, facts) as session:
-            decoder = StreamDecoder(package, session.signal.spec, resets_s=onsets)
+            decoder = StreamDecoder(package, session.signal.spec, resets_s=onsets.tolist())
             probability, valid, seconds = stream(decoder, session, self.block_s, job)
             duration_s = session.signal.n_times / session.signal.spec.sfreq
         ends = decoder.token_ends(round(duration_s * windows.spec.sfreq))[: probability.shape[1]]
         at = np.searchsorted(ends, windows.start + windows.n_times // decoder.hop * decoder.hop)
         final = probability[:, at].T
-        arrays = {"time_s": ends / windows.spec.sfreq, "probability": probability, "valid": valid, "onset_s": onsets, "end_s": onsets + data.windows.length_s, "target": windows.target, "final": final}
+        arrays = {
+            "time_s": ends / windows.spec.sfreq,
+            "probability": probability,
+            "valid": valid,
+            "onset_s": onsets,
+            "end_s": onsets + data.windows.length_s,
+            "target": windows.target,
+            "final": final,
+        }
         save_arrays(job.folder / "trace.npz", arrays)
         save_arrays(job.folder / "latency.npz", {"seconds": seconds})
         job.measured.append("latency.npz")
-        write_json(job.folder / "replay.json", {
-            "subject": subject,
-            "recording": facts["recording"],
-            "classes": list(data.classes),
-            "block_s": self.block_s,
-            "hop": decoder.hop,
-            "delay_s": decoder.lookahead_s,
-            "coherence": float(np.mean([coherence(probability[:, i : j + 1].argmax(0)) for i, j in _spans(ends, windows.start, at) if j > i])),
-            "accuracy": float(np.mean(final.argmax(1) == windows.target)),
-            "largest_difference": _difference(job, subject, str(windows.session[0]), final),
-        })
+        write_json(
+            job.folder / "replay.json",
+            {
+                "subject": subject,
+                "recording": facts["recording"],
+                "classes": list(data.classes),
+                "block_s": self.block_s,
+                "hop": decoder.hop,
+                "delay_s": decoder.lookahead_s,
+                "coherence": float(
+                    np.mean(
+                        [
+                            coherence(probability[:, i : j + 1].argmax(0))
+                            for i, j in _spans(ends, windows.start, at)
+                            if j > i
+                        ]
+                    )
+                ),
+                "accuracy": float(np.mean(final.argmax(1) == windows.target)),
+                "largest_difference": _difference(job, subject, str(windows.session[0]), final),
+            },
+        )
 
     def _subject(self, fold: Fold) -> str:
         if self.subject == "held_out":
             if not fold.test:
-                raise DataError("The package saw everybody; nobody is held out to replay", remedy="Name a subject, or fit on a split")
+                raise DataError(
+                    "The package saw everybody; nobody is held out to replay",
+                    remedy="Name a subject, or fit on a split",
+                )
             return fold.test[0]
         known = {*fold.train, *fold.validation, *fold.test}
         if self.subject not in known:
-            raise DataError(f"No subject '{self.subject}'.{did_you_mean(self.subject, known)}", allowed=one_of(sorted(known)))
+            raise DataError(
+                f"No subject '{self.subject}'.{did_you_mean(self.subject, known)}", allowed=one_of(sorted(known))
+            )
         return self.subject
 
 
-def stream(decoder: StreamDecoder, session: Session, block_s: float, job: Job) -> tuple[NDArray[Any], NDArray[np.bool_], NDArray[Any]]:
+def stream(
+    decoder: StreamDecoder, session: Session, block_s: float, job: Job
+) -> tuple[NDArray[Any], NDArray[np.bool_], NDArray[Any]]:
     """Return probability (n_classes, n_tokens), validity (n_tokens,) and the seconds of each step (n_steps,)."""
     signal, state = session.signal, decoder.start()
     block = max(1, round(block_s * signal.spec.sfreq))

@@ -72,7 +72,12 @@ class Report(Stage):
             caveats=(*self.caveats, *([data.dataset["note"]] if data.dataset["note"] else [])),
             scores=held_out_scores(made, here.of(scores)),
             difference=_difference(made, main, here.of(scores)),
-            confusion=Confusion(classes=tuple(made["classes"]), counts=np.array(made["models"][main]["confusion"]), model=main, provenance=here.of(scores)),
+            confusion=Confusion(
+                classes=tuple(made["classes"]),
+                counts=np.array(made["models"][main]["confusion"]),
+                model=main,
+                provenance=here.of(scores),
+            ),
             calibration=_calibration(made["models"][main]["calibration"], here.of(scores)),
             scalp=_scalp(scores, made, data, here),
             trace=_trace(replay, here) if replay else None,
@@ -90,30 +95,64 @@ class _Sources:
     def __init__(self, job: Job, data: Prepared) -> None:
         self.job = job
         d = data.dataset
-        self.data = (DataSource(title=d["title"], licence=d["licence"], citation=d["citation"], url=d["url"], n_subjects=len(data.subjects)),)
+        self.data = (
+            DataSource(
+                title=d["title"],
+                licence=d["licence"],
+                citation=d["citation"],
+                url=d["url"],
+                n_subjects=len(data.subjects),
+            ),
+        )
 
     def of(self, output: Output | None) -> Provenance:
         """Return where a figure made from `output` comes from; of the whole report without one."""
         if output is None:
-            return Provenance(command=self.job.command, seed=self.job.seed, stage=self.job.stage, stage_key=self.job.key, versions=library_versions(), data=self.data)
+            return Provenance(
+                command=self.job.command,
+                seed=self.job.seed,
+                stage=self.job.stage,
+                stage_key=self.job.key,
+                versions=library_versions(),
+                data=self.data,
+            )
         m = output.manifest
-        return Provenance(command=m["run"]["command"], seed=m["facts"]["seed"], stage=output.stage, stage_key=output.key, versions=m["libraries"], data=self.data)
+        return Provenance(
+            command=m["run"]["command"],
+            seed=m["facts"]["seed"],
+            stage=output.stage,
+            stage_key=output.key,
+            versions=m["libraries"],
+            data=self.data,
+        )
 
 
 def held_out_scores(made: dict[str, Any], provenance: Provenance | None = None) -> HeldOutScores:
     """Return scores.json as the report and the terminal table take it."""
     subjects = tuple(next(iter(made["models"].values()))["subjects"])
     models = [
-        ModelScores(model=name, by_subject=tuple(entry["subjects"][s] for s in subjects), mean=_estimate(entry["balanced_accuracy"]), role="baseline" if name in made["baselines"] else "model")
+        ModelScores(
+            model=name,
+            by_subject=tuple(entry["subjects"][s] for s in subjects),
+            mean=_estimate(entry["balanced_accuracy"]),
+            role="baseline" if name in made["baselines"] else "model",
+        )
         for name, entry in made["models"].items()
     ]
     if made.get("ceiling") and set(subjects) <= set(made["ceiling"]["subjects"]):
         values = tuple(made["ceiling"]["subjects"][s] for s in subjects)
         mean = float(np.mean(values))
-        models.append(ModelScores(model="true sources", by_subject=values, mean=Estimate(mean, mean, mean), role="ceiling"))
+        models.append(
+            ModelScores(model="true sources", by_subject=values, mean=Estimate(mean, mean, mean), role="ceiling")
+        )
     main = next(e for n, e in made["models"].items() if n not in made["baselines"])
     chance = main["chance"]
-    return HeldOutScores(subjects=subjects, models=tuple(models), chance=Estimate(chance["mean"], 2 * chance["mean"] - chance["level_95"], chance["level_95"]), provenance=provenance)
+    return HeldOutScores(
+        subjects=subjects,
+        models=tuple(models),
+        chance=Estimate(chance["mean"], 2 * chance["mean"] - chance["level_95"], chance["level_95"]),
+        provenance=provenance,
+    )
 
 
 def _estimate(interval: dict[str, float]) -> Estimate:
@@ -127,13 +166,26 @@ def _difference(made: dict[str, Any], main: str, provenance: Provenance) -> Pair
     other = made["models"][entry["difference"]["against"]]["subjects"]
     subjects = tuple(entry["subjects"])
     by_subject = tuple(entry["subjects"][s] - other[s] for s in subjects)
-    return PairedDifference(model=main, baseline=entry["difference"]["against"], difference=_estimate(entry["difference"]), subjects=subjects, by_subject=by_subject, provenance=provenance)
+    return PairedDifference(
+        model=main,
+        baseline=entry["difference"]["against"],
+        difference=_estimate(entry["difference"]),
+        subjects=subjects,
+        by_subject=by_subject,
+        provenance=provenance,
+    )
 
 
 def _calibration(c: dict[str, Any], provenance: Provenance) -> Calibration:
     kept = [i for i, n in enumerate(c["count"]) if n]
     pick = {k: tuple(c[k][i] for i in kept) for k in ("confidence", "accuracy", "count")}
-    return Calibration(confidence=pick["confidence"], correct=pick["accuracy"], count=pick["count"], error=c["error"], provenance=provenance)
+    return Calibration(
+        confidence=pick["confidence"],
+        correct=pick["accuracy"],
+        count=pick["count"],
+        error=c["error"],
+        provenance=provenance,
+    )
 
 
 def _scalp(scores: Output, made: dict[str, Any], data: Prepared, here: _Sources) -> ScalpMaps | None:
@@ -147,8 +199,22 @@ def _scalp(scores: Output, made: dict[str, Any], data: Prepared, here: _Sources)
     maps = []
     for way, label in (("negative", classes[1]), ("positive", classes[0])):
         truth = arrays.get(f"true_{facts.get(f'{way}_source', '')}")
-        maps.append(ScalpMap(title=f"less power here: {label}", values=arrays[way], reference=truth, correlation=facts.get(f"{way}_correlation")))
-    return ScalpMaps(ch_names=spec.ch_names, positions=np.array(spec.positions, float), maps=tuple(maps), note="Activation patterns (Haufe et al. 2014) of the decision in the space of power: mean over held-out people.", provenance=here.of(scores))
+        maps.append(
+            ScalpMap(
+                title=f"less power here: {label}",
+                values=arrays[way],
+                reference=truth,
+                correlation=facts.get(f"{way}_correlation"),
+            )
+        )
+    return ScalpMaps(
+        ch_names=spec.ch_names,
+        positions=np.array(spec.positions, float),
+        maps=tuple(maps),
+        note="Activation patterns (Haufe et al. 2014) of the decision in the space of power: "
+        "mean over held-out people.",
+        provenance=here.of(scores),
+    )
 
 
 def _trace(replay: Output, here: _Sources) -> DecisionTrace:
@@ -163,17 +229,33 @@ def _trace(replay: Output, here: _Sources) -> DecisionTrace:
     shown = a["time_s"] <= a["time_s"][0] + 60
     last = a["time_s"][shown][-1]
     kept = tuple(t for t in trials if t.end_s <= last)
-    return DecisionTrace(title=f"Subject {facts['subject']}, first minute", classes=classes, time_s=a["time_s"][shown], probability=a["probability"].T[shown], trials=kept, resets_s=tuple(t.start_s for t in kept), note=note, provenance=here.of(replay))
+    return DecisionTrace(
+        title=f"Subject {facts['subject']}, first minute",
+        classes=classes,
+        time_s=a["time_s"][shown],
+        probability=a["probability"].T[shown],
+        trials=kept,
+        resets_s=tuple(t.start_s for t in kept),
+        note=note,
+        provenance=here.of(replay),
+    )
 
 
 def _latency(replay: Output, here: _Sources) -> Latency:
     facts = read_json(replay.path("replay.json"))
-    return Latency(seconds=load_arrays(replay.path("latency.npz"))["seconds"], step=f"{facts['block_s'] * 1000:g} ms of raw signal, through chain and graph", deadline_s=facts["block_s"], provenance=here.of(replay))
+    return Latency(
+        seconds=load_arrays(replay.path("latency.npz"))["seconds"],
+        step=f"{facts['block_s'] * 1000:g} ms of raw signal, through chain and graph",
+        deadline_s=facts["block_s"],
+        provenance=here.of(replay),
+    )
 
 
 def _coherence(replay: Output, here: _Sources) -> TemporalCoherence:
     value = read_json(replay.path("replay.json"))["coherence"]
-    return TemporalCoherence(value=value, definition="1 - switches per possible switch, within trials", provenance=here.of(replay))
+    return TemporalCoherence(
+        value=value, definition="1 - switches per possible switch, within trials", provenance=here.of(replay)
+    )
 
 
 def _learning(outputs: list[Output], here: _Sources) -> tuple[LearningCurves, ...]:
@@ -184,7 +266,11 @@ def _learning(outputs: list[Output], here: _Sources) -> tuple[LearningCurves, ..
     for stage, group in by_stage.items():
         curves = tuple(c for o in group if (c := _curve(o)) is not None)
         if curves:
-            made.append(LearningCurves(title=stage, curves=curves, validation_label="validation loss", provenance=here.of(group[0])))
+            made.append(
+                LearningCurves(
+                    title=stage, curves=curves, validation_label="validation loss", provenance=here.of(group[0])
+                )
+            )
     return tuple(made)
 
 
@@ -195,7 +281,13 @@ def _curve(output: Output) -> LearningCurve | None:
     step = np.array([h["step"] for h in history])
     validation = [h.get("validation_loss") for h in history]
     known = all(v is not None for v in validation)
-    return LearningCurve(name=output.item or output.stage, step=step, loss=np.array([h["train_loss"] for h in history]), validation_step=step if known else None, validation=np.array(validation) if known else None)
+    return LearningCurve(
+        name=output.item or output.stage,
+        step=step,
+        loss=np.array([h["train_loss"] for h in history]),
+        validation_step=step if known else None,
+        validation=np.array(validation) if known else None,
+    )
 
 
 def terminal_tables(plan: Plan) -> list[Table]:

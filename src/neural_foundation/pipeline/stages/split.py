@@ -40,13 +40,13 @@ class Fold(Spec):
         return windows.select(getattr(within(windows.session, windows.trial, folds=count)[held_out], role))
 
     def with_train_subjects(self, count: int, seed: int) -> Fold:
-        """Return a fold that learns from only some of its training subjects."""
+        """Return a fold that knows the labels of only some of its training subjects, and of nobody for validation."""
         if count > len(self.train):
             raise DataError(
                 f"Fold '{self.name}' has {len(self.train)} training subjects, fewer than train_subjects: {count}"
             )
         chosen = generator(seed, "train-subjects", self.name).permutation(len(self.train))[:count]
-        return self.model_copy(update={"train": tuple(self.train[i] for i in sorted(chosen))})
+        return self.model_copy(update={"train": tuple(self.train[i] for i in sorted(chosen)), "validation": ()})
 
 
 class Split(Stage):
@@ -65,6 +65,8 @@ class Split(Stage):
     def _one_way(self) -> Split:
         if self.subjects and self.hold_out == "block":
             raise ValueError("'subjects' names people to hold out, but hold_out is 'block'")
+        if self.hold_out == "block" and self.folds < 3:
+            raise ValueError("blocks of time need 3 folds or more: some to learn from, one to stop by, one to test")
         if self.folds < 2 and not self.subjects:
             raise ValueError("one fold leaves nobody to learn from; give 2 or more, or name 'subjects'")
         return self

@@ -1,0 +1,215 @@
+"""The lineage law on keys: each field of each kind that changes results changes the key, each that does not, does not.
+
+A field's other value is found by trying: the words of its type, then a pool of plain values, until one is accepted.
+What only goes together with another field (as many scales as resonators) stands in `TOGETHER`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Literal, get_args, get_origin
+
+import pytest
+from pydantic import ValidationError
+
+from neural_foundation.core.errors import NeuralFoundationError, SpecError
+from neural_foundation.core.kinds import HOMES, KindTable, table_of
+from neural_foundation.core.specs import SignalSpec, Spec, TargetSpec, digest, identity
+from neural_foundation.learning.table import OBJECTIVES
+from neural_foundation.models.table import MODELS
+from neural_foundation.pipeline.table import STAGES
+
+KINDS = [(room, kind) for room in HOMES for kind in table_of(room)]
+every_kind = pytest.mark.parametrize(("room", "kind"), KINDS, ids=[f"{r}-{k}" for r, k in KINDS])
+
+# what a kind cannot be made without
+NEEDED: dict[str, dict[str, Any]] = {
+    "resample": {"sfreq": 125},
+    "scale": {"gain": 2.0},
+    "bandpass": {"low_hz": 1.0, "high_hz": 40.0},
+    "pick": {"channels": ["Cz"]},
+    "recordings": {"events": {"l": "left", "r": "right"}},
+    "gradient": {"objective": "classify"},
+    "prepare": {"dataset": "simulated_motor_imagery"},
+    "fit": {"learner": "estimator"},
+}
+# fields that need another one beside them
+TOGETHER: dict[tuple[str, str], dict[str, Any]] = {
+    ("multiscale", "scales_s"): {"scales_s": [0.01, 0.1, 0.5, 1.0]},
+    ("multiscale", "resonators"): {"resonators": [4, 6, 16, 40]},
+    ("bandpass", "phase"): {"method": "fir", "phase": "minimum"},
+    ("bandpass", "settle"): {"settle": False},
+    ("pick", "types"): {"channels": [], "types": ["eeg"]},
+    ("reference", "pairs"): {"pairs": [["C3", "Cz"]]},
+    ("split", "subjects"): {"subjects": ["S1"]},
+    ("tangent_space", "frequencies"): {"bands": [], "frequencies": [7.0, 9.0]},
+    ("recordings", "events"): {"events": {"l": "left", "r": "right", "f": "foot"}},
+    ("prepare", "dataset"): {"dataset": {"kind": "simulated_motor_imagery", "erd": 0.5}},
+    ("prepare", "signals"): {"signals": [{"kind": "notch", "hz": 60}]},
+    ("prepare", "windows"): {"windows": {"length_s": 3.0}},
+    ("fit", "windows"): {"windows": {"length_s": 3.0}},
+    ("fit", "model"): {"model": {"kind": "band_power", "segment_s": 1.0}},
+    ("fit", "learner"): {"learner": {"kind": "gradient", "objective": {"kind": "masked", "span_s": 0.3}}},
+    ("gradient", "objective"): {"objective": {"kind": "classify", "rise": 2.0}},
+    ("gradient", "augment"): {"augment": {"gain": 0.3}},
+    ("contrastive", "views"): {"views": {"gain": 0.3}},
+}
+POOL: tuple[Any, ...] = (
+    *(True, False, 2, 3, 5, 7, 1, 16, 0.3, 0.25, 0.015, 1.5, 3.3, 11.0, 30.0, 150.0, 300),
+    *("x", "/x", ["x"], ["x", "y"], [3.0, 7.0], [[3.0, 7.0]], {"x": 9.0, "y": 11.0}, {"x": ["y"]}),
+)
+# by design: which stages bring the inputs, and over what a stage fans out, enter its keys on their own
+ELSEWHERE = {"inputs", "for_each"}
+
+
+def words(annotation: Any) -> Iterator[Any]:
+    """Yield the literals anywhere in a type, each alone and as the only entry of a list."""
+    if get_origin(annotation) is Literal:
+        for word in get_args(annotation):
+            yield from (word, [word])
+    for inner in get_args(annotation):
+        if get_origin(annotation) is not Literal:
+            yield from words(inner)
+
+
+def whole(table: KindTable, kind: str) -> Spec:
+    return table.parse({"kind": kind, **NEEDED.get(kind, {})})
+
+
+def changed(table: KindTable, spec: Spec, name: str) -> Spec:
+    """Return the spec with another value in one field; the test fails where none is accepted."""
+    kind = spec.kind  # type: ignore[attr-defined]
+    together = TOGETHER.get((kind, name))
+    tries = [together] if together else [{name: v} for v in (*words(type(spec).model_fields[name].annotation), *POOL)]
+    for fields in tries:
+        try:
+            other = table.parse({"kind": kind, **NEEDED.get(kind, {}), **fields})
+        except (NeuralFoundationError, ValidationError):
+            continue
+        if getattr(other, name) != getattr(spec, name):
+            return other
+    raise AssertionError(f"no other value for {kind}.{name} in POOL: add one to TOGETHER")
+
+
+def fields() -> Iterator[tuple[str, str, str]]:
+    for room, kind in KINDS:
+        for name in table_of(room).row(kind).load().model_fields:
+            if name != "kind":
+                yield room, kind, name
+
+
+# estimators refuse context 'stream', what is simulated has no path, there is one format of export: nothing to change
+FIXED = {
+    *((kind, "context") for kind in MODELS if MODELS.row(kind).load().family == "estimator"),  # type: ignore[attr-defined]
+    ("simulated_motor_imagery", "path"),
+    ("export", "formats"),
+}
+FIELDS = [f for f in fields() if (f[1], f[2]) not in FIXED]
+
+
+@pytest.mark.parametrize(("room", "kind", "name"), FIELDS, ids=["-".join(f) for f in FIELDS])
+def test_each_field_changes_the_key_or_says_that_it_does_not(room: str, kind: str, name: str) -> None:
+    table = table_of(room)
+    spec = whole(table, kind)
+    other = changed(table, spec, name)
+    field = type(spec).model_fields[name]
+    off = isinstance(field.json_schema_extra, dict) and field.json_schema_extra.get("in_key") is False
+    alike = {n for n in type(spec).model_fields if getattr(spec, n) == getattr(other, n)}
+    assert name not in alike
+    same_key = digest(identity(spec)) == digest(identity(other))
+    assert same_key == off, f"{kind}.{name} is {'off' if off else 'in'} the key"
+
+
+def holder(room: str, spec: Spec) -> Spec | None:
+    """Return the stage that holds a component, typed there by its base class; None for what no stage holds."""
+    if room == "datasets":
+        return STAGES.parse({"kind": "prepare", "dataset": spec})
+    if room == "signals":
+        return STAGES.parse({"kind": "prepare", "dataset": "simulated_motor_imagery", "signals": [spec]})
+    if room == "models":
+        return STAGES.parse({"kind": "fit", "learner": "estimator", "model": spec})
+    if room == "learners":
+        return STAGES.parse({"kind": "fit", "learner": spec})
+    if room == "objectives":
+        return STAGES.parse({"kind": "fit", "learner": {"kind": "gradient", "objective": spec}})
+    return None
+
+
+HELD = [f for f in FIELDS if f[0] in {"datasets", "signals", "models", "learners", "objectives"}]
+
+
+@pytest.mark.parametrize(("room", "kind", "name"), HELD, ids=["-".join(f) for f in HELD])
+def test_a_field_of_a_subclass_is_not_dropped_where_its_base_is_the_type(room: str, kind: str, name: str) -> None:
+    table = table_of(room)
+    spec = whole(table, kind)
+    other = changed(table, spec, name)
+    first, second = (identity(holder(room, s)) for s in (spec, other))
+    assert (first == second) == (identity(spec) == identity(other))
+
+
+@every_kind
+def test_what_is_written_out_reads_back_as_the_same_key(room: str, kind: str) -> None:
+    spec = whole(table_of(room), kind)
+    again = table_of(room).parse(spec.model_dump(mode="json", serialize_as_any=True))
+    assert digest(identity(again)) == digest(identity(spec))
+    assert again == spec
+
+
+def test_each_kind_has_a_key_of_its_own() -> None:
+    keys = {digest([room, identity(whole(table_of(room), kind))]) for room, kind in KINDS}
+    assert len(keys) == len(KINDS)
+
+
+@pytest.mark.parametrize(
+    ("spec", "fields"),
+    [
+        (
+            SignalSpec(sfreq=100, ch_names=("C3",)),
+            {"sfreq": 200, "ch_names": ("C4",), "ch_types": ("eeg",), "positions": ((0, 0, 1),), "subject": "S"},
+        ),
+        (TargetSpec(classes=("a",)), {"task": "regression", "classes": ("b",), "names": ("x",)}),
+    ],
+    ids=["signal", "target"],
+)
+def test_what_the_data_says_is_in_the_key(spec: Spec, fields: dict[str, Any]) -> None:
+    assert set(fields) == set(type(spec).model_fields)
+    for name, value in fields.items():
+        other = type(spec)(**{**{n: getattr(spec, n) for n in fields}, name: value})
+        assert identity(other) != identity(spec), name
+
+
+class TestKinds:
+    """Every row of every table is a kind that a recipe can name."""
+
+    @every_kind
+    def test_a_row_leads_to_its_kind(self, room: str, kind: str) -> None:
+        row = table_of(room).row(kind)
+        cls = row.load()
+        assert cls.model_fields["kind"].default == kind
+        assert row.summary.strip()
+        assert (cls.__doc__ or "").strip(), "people read it in the reference"
+
+    @every_kind
+    def test_its_name_alone_is_enough_or_the_message_names_what_is_missing(self, room: str, kind: str) -> None:
+        table = table_of(room)
+        if kind not in NEEDED:
+            assert table.parse(kind).kind == kind  # type: ignore[attr-defined]
+            return
+        with pytest.raises(SpecError, match=kind) as caught:
+            table.parse(kind)
+        required = [n for n, f in table.row(kind).load().model_fields.items() if f.is_required()]
+        assert all(f"field '{n}' is missing" in str(caught.value) for n in required)
+
+    @every_kind
+    def test_what_must_be_given_is_explained(self, room: str, kind: str) -> None:
+        fields = table_of(room).row(kind).load().model_fields
+        by_table = {
+            n for n, f in fields.items() if any(hasattr(m, "table") for m in f.metadata)
+        }  # its kinds explain it
+        bare = {n for n, f in fields.items() if f.is_required() and not f.description}
+        assert bare <= by_table
+
+    def test_an_objective_by_its_name_is_a_learner_s_field(self) -> None:
+        for kind in OBJECTIVES:
+            made = table_of("learners").parse({"kind": "gradient", "objective": kind})
+            assert made.objective == OBJECTIVES.parse(kind)  # type: ignore[attr-defined]

@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# Each extra in a virtual environment of its own: it installs, its libraries import, the tests that need it pass.
+# Usage: tests/each_extra.sh [PYTHON [EXTRA ...]]; all extras of pyproject.toml when none is named.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+python=${1:-python3}
+shift || true
+
+declare -A libraries=(
+  [tracking]="tensorboard mlflow" [hub]="huggingface_hub" [brain]="temporaldata"
+  [test]="pytest xdist pytest_cov hypothesis jsonschema" [dev]="mypy" [docs]="sphinx myst_parser numpydoc"
+)
+check() { # EXTRA BIN: what only this extra makes possible
+  case $1 in
+    tracking) "$2/pytest" -q tests/unit/learning -k "tensorboard or mlflow or tracker" ;;
+    hub) "$2/pytest" -q tests/unit/api/test_hub.py ;;
+    brain) "$2/pytest" -q tests/unit/recordings/test_hdf5.py ;;
+    test) "$2/pytest" -q tests/unit/core tests/unit/cli ;;
+    dev) "$2/ruff" check . && "$2/mypy" ;;
+    docs) "$2/pytest" -q tests/unit/test_docs.py -k build ;;
+    *) echo "extra '$1' has no check: add one to $0" >&2 && return 1 ;;
+  esac
+}
+
+extras=("$@")
+if [ ${#extras[@]} -eq 0 ]; then
+  list='import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"])'
+  read -ra extras <<<"$("$python" -c "$list")"
+fi
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+for extra in "${extras[@]}"; do
+  echo "== $extra"
+  "$python" -m venv "$work/$extra"
+  bin=$work/$extra/bin
+  "$bin/pip" install --quiet --constraint constraints.txt torch==2.13.0
+  "$bin/pip" install --quiet --constraint constraints.txt --editable ".[$extra]" pytest hypothesis
+  for library in ${libraries[$extra]:-}; do "$bin/python" -W ignore -c "import $library"; done
+  check "$extra" "$bin"
+  rm -rf "${work:?}/$extra"
+done
