@@ -102,7 +102,7 @@ class MultiscaleNetwork(Network):
         super().__init__()
         self.spec, self.signal, self.target, self.subjects = spec, signal, target, subjects
         self.front_end_names: tuple[str, ...] = ("spatial", "resonators")
-        self.head_names: tuple[str, ...] = ("readout", "reconstruct", "direct")
+        self.head_names: tuple[str, ...] = ("readout", "reconstruct", "direct_weight", "direct_bias")
         self.subject_names: tuple[str, ...] = ("adapter", "adversary")
         self.hop = max(1, round(spec.hop_s * signal.sfreq))
         scales, self.scales_left_out = usable_scales(spec, signal.sfreq, self.hop)

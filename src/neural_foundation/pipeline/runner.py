@@ -111,10 +111,15 @@ def _in_parallel(
                     report(name, 1, 1, "done")
                 _drain(channel, report)
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            for process in list((pool._processes or {}).values()):
-                process.terminate()
+            _stop(pool)
             raise
+
+
+def _stop(pool: ProcessPoolExecutor) -> None:
+    """End the workers at once: what they had not finished is made again, or goes on, in the next run."""
+    for process in list((pool._processes or {}).values()):
+        process.kill()
+    pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _drain(channel: Any, report: Reporter) -> None:

@@ -242,7 +242,7 @@ def test_sizes_on_the_meta_device(size, low, high) -> None:
 def test_adopt_takes_what_fits() -> None:
     first, second = network(target=None), Multiscale(**SMALL).build(signal_spec(), TARGET)
     missing = second.adopt(first.state_dict())
-    assert set(missing) == {"readout.weight", "readout.bias"}
+    assert set(missing) == {"readout.weight", "readout.bias", "direct_weight", "direct_bias"}
     assert torch.equal(second.embed.spectra, first.embed.spectra)
     assert "embed.spectra" in second.adopt(first.state_dict(), without=("embed",))
 
@@ -280,3 +280,16 @@ def test_the_key_holds_what_changes_results() -> None:
 def test_the_description_imports_no_torch() -> None:
     code = "import sys, neural_foundation.models.multiscale; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_direct_path_is_a_linear_probe_on_pooled_powers() -> None:
+    built = network()
+    x = torch.randn(4, built.n_chans, 3 * built.hop, generator=torch.Generator().manual_seed(0)) * 1e-5
+    built.calibrate([x])
+    before = built(x).logits[:, -1]
+    features = built.probe_features(x)
+    weight = torch.randn(2, built.n_powers, generator=torch.Generator().manual_seed(1)) / built.n_powers
+    built.set_direct(weight, torch.tensor([1.0, -1.0]))
+    torch.testing.assert_close(
+        built(x).logits[:, -1] - before, features @ weight.T + torch.tensor([1.0, -1.0]), atol=1e-4, rtol=1e-4
+    )

@@ -190,6 +190,7 @@ run(planned(Path({root!r}), stages__join__wait_s=0.3))
 """
 
 
+@pytest.mark.slow
 def test_killed_run_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
     whole = planned(tmp_path / "whole")
     run(whole)

@@ -166,9 +166,9 @@ class TestFewerSubjects:
         assert [len(s) for s in sets] == [1, 2, 3, 4, 5, 6]
         assert all(a < b for a, b in zip(sets, sets[1:], strict=False))
 
-    def test_the_others_stay_in_their_roles(self) -> None:
+    def test_nobody_else_s_labels_are_used(self) -> None:
         fewer = self.FOLD.with_train_subjects(2, seed=3)
-        assert (fewer.validation, fewer.test, fewer.name) == (("v",), ("t",), "0")
+        assert (fewer.validation, fewer.test, fewer.name) == ((), ("t",), "0")
         assert fewer.train == tuple(sorted(fewer.train))
 
     def test_seeds_choose_differently(self) -> None:

@@ -1,0 +1,61 @@
+import numpy as np
+import pytest
+
+from neural_foundation.models.layers.probe import PENALTIES, probe
+
+
+def blobs(n: int, n_features: int, seed: int = 0, distance: float = 2.0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    target = np.arange(n) % 3
+    centres = np.random.default_rng(99).standard_normal((3, n_features)) * distance / n_features**0.5
+    return centres[target] + rng.standard_normal((n, n_features)), target, np.repeat(np.arange(n // 10), 10)
+
+
+def test_scores_are_those_of_ridge_regression() -> None:
+    from sklearn.linear_model import Ridge
+
+    x, y, group = blobs(120, 7)
+    made = probe(x, y, group, 3)
+    ridge = Ridge(alpha=made.penalty * x.shape[1]).fit(x, np.eye(3)[y])
+    scores, expected = x @ made.weight.T + made.bias, ridge.predict(x)
+    slope = np.polyfit(expected.ravel(), scores.ravel(), 1)
+    np.testing.assert_allclose(scores, np.polyval(slope, expected), atol=1e-9)
+
+
+@pytest.mark.parametrize("n_features", [5, 400])
+def test_it_decides_on_new_groups(n_features: int) -> None:
+    made = probe(*blobs(150, n_features, distance=12.0), 3)
+    x, y, _ = blobs(300, n_features, seed=1, distance=12.0)
+    assert np.mean((x @ made.weight.T + made.bias).argmax(1) == y) > 0.8
+
+
+def test_noise_is_shrunk_to_the_strongest_penalty_and_signal_is_not() -> None:
+    rng = np.random.default_rng(0)
+    _, y, group = blobs(120, 50)
+    noise = probe(rng.standard_normal((120, 50)), y, group, 3)
+    signal = probe(*blobs(120, 50, distance=20.0), 3)
+    assert noise.penalty >= PENALTIES[-5]
+    assert signal.penalty < noise.penalty
+
+
+def test_penalty_is_chosen_over_whole_groups() -> None:
+    # the features name the group, and the class is the same within one: only leaving groups out shows that it is useless
+    rng = np.random.default_rng(0)
+    group = np.repeat(np.arange(20), 10)
+    y = np.repeat(rng.permutation(np.arange(20) % 2), 10)
+    x = rng.standard_normal((20, 30))[group] * 5 + 0.1 * rng.standard_normal((200, 30))
+    assert probe(x, y, group, 2).penalty > probe(x, y, np.arange(200), 2).penalty
+
+
+def test_one_subject_is_left_out_in_blocks_of_time() -> None:
+    x, y, _ = blobs(90, 6, distance=6.0)
+    made = probe(x, y, np.zeros(90), 3)
+    assert np.isfinite(made.weight).all()
+    assert np.mean((x @ made.weight.T + made.bias).argmax(1) == y) > 0.8
+
+
+def test_offsets_of_features_do_not_matter() -> None:
+    x, y, group = blobs(90, 6)
+    a, b = probe(x, y, group, 3), probe(x + 1000.0, y, group, 3)
+    np.testing.assert_allclose(a.weight, b.weight, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(x @ a.weight.T + a.bias, (x + 1000.0) @ b.weight.T + b.bias, atol=1e-6)
