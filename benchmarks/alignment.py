@@ -38,7 +38,10 @@ def main() -> None:
     for weight in (0.0, ADVERSARY):
         rows = [judged(windows, read_fold(split, "0"), data.classes, weight, seed) for seed in seeds]
         found, chance, task = np.mean(rows, 0)
-        print(f"adversary {weight:g}: subject found {found:.3f} (chance {chance:.3f}, {found - chance:+.3f} above), task {task:.3f}")
+        print(
+            f"adversary {weight:g}: subject found {found:.3f} "
+            f"(chance {chance:.3f}, {found - chance:+.3f} above), task {task:.3f}"
+        )
 
 
 def judged(windows: Any, fold: Any, classes: tuple[str, ...], weight: float, seed: int) -> tuple[float, float, float]:
@@ -58,12 +61,25 @@ def judged(windows: Any, fold: Any, classes: tuple[str, ...], weight: float, see
     train, test = fold.choose(windows, "train"), fold.choose(windows, "test")
     names = sorted(set(train.subject.tolist()))
     with tempfile.TemporaryDirectory() as folder:
-        fitted = fit(model, learner, train, None, signal=windows.spec, target=TargetSpec(classes=classes), subjects=names, folder=Path(folder), seed=seed)  # type: ignore[arg-type]
+        fitted = fit(
+            model,
+            learner,
+            train,
+            None,
+            signal=windows.spec,
+            target=TargetSpec(classes=classes),
+            subjects=names,
+            folder=Path(folder),
+            seed=seed,
+        )  # type: ignore[arg-type]
     network = fitted.model.eval()
 
     def outputs(part: Any) -> tuple[np.ndarray, np.ndarray]:
         with torch.inference_mode():
-            made = [network(torch.from_numpy(part.load(np.arange(a, min(a + 64, len(part)))))) for a in range(0, len(part), 64)]
+            made = [
+                network(torch.from_numpy(part.load(np.arange(a, min(a + 64, len(part))))))
+                for a in range(0, len(part), 64)
+            ]
         return tuple(torch.cat([getattr(o, n)[:, -1] for o in made]).numpy() for n in ("features", "logits"))  # type: ignore[return-value]
 
     features, _ = outputs(train)
@@ -75,7 +91,13 @@ def judged(windows: Any, fold: Any, classes: tuple[str, ...], weight: float, see
     made = probe(features[early], identity[early], train.trial[early], len(names))
     said = (features[~early] @ made.weight.T + made.bias).argmax(1)
     _, logits = outputs(test)
-    task = np.mean([balanced_accuracy(test.target[m], logits[m].argmax(1)) for s in set(test.subject.tolist()) if (m := test.subject == s).any()])
+    task = np.mean(
+        [
+            balanced_accuracy(test.target[m], logits[m].argmax(1))
+            for s in set(test.subject.tolist())
+            if (m := test.subject == s).any()
+        ]
+    )
     return float(np.mean(said == identity[~early])), 1 / len(names), float(task)
 
 

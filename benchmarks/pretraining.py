@@ -49,7 +49,10 @@ def study(name: str, changes: tuple[str, ...], seeds: list[int]) -> None:
     ):
         a, b = np.mean(tables[pre], 0), np.mean(tables[scratch], 0)
         gain = paired_difference(a, b, 0)
-        print(f"  {label:<10} scratch {b.mean():.3f}  pre-trained {a.mean():.3f}  difference {gain.mean:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]")
+        print(
+            f"  {label:<10} scratch {b.mean():.3f}  pre-trained {a.mean():.3f}  "
+            f"difference {gain.mean:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]"
+        )
 
 
 def main() -> None:

@@ -39,7 +39,7 @@ def test_noise_is_shrunk_to_the_strongest_penalty_and_signal_is_not() -> None:
 
 
 def test_penalty_is_chosen_over_whole_groups() -> None:
-    # the features name the group, and the class is the same within one: only leaving groups out shows that it is useless
+    # the features name the group, and the class is the same within one: only leaving groups out shows it useless
     rng = np.random.default_rng(0)
     group = np.repeat(np.arange(20), 10)
     y = np.repeat(rng.permutation(np.arange(20) % 2), 10)
