@@ -119,7 +119,7 @@ def _stop(pool: ProcessPoolExecutor) -> None:
     """End the workers at once: what they had not finished is made again, or goes on, in the next run."""
     for process in list((pool._processes or {}).values()):
         process.kill()
-    pool.shutdown(wait=False, cancel_futures=True)
+    pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _drain(channel: Any, report: Reporter) -> None:

@@ -72,6 +72,10 @@ class StreamDecoder(Transducer):
         out, state = self._tokens(clean, state)
         return out, state
 
+    def flush(self, state: State) -> Chunk:
+        """Return the tokens that the chain's look-ahead still held back when the stream ended."""
+        return self._tokens(self.chain.flush(state["chain"]), state)[0]
+
     def _tokens(self, clean: Chunk, state: State) -> tuple[Chunk, State]:
         self._take(state)
         rows: list[NDArray[np.float64]] = []

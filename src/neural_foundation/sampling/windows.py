@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,8 +81,13 @@ class WindowSet:
         return out
 
 
-def labelled(paths: Sequence[Path], windows: Windows, classes: Sequence[str]) -> WindowSet:
-    """Return the windows of all trials whose label is one of `classes`; DataError where that leaves too little."""
+def labelled(
+    paths: Sequence[Path], windows: Windows, classes: Sequence[str], *, one_class: Literal["raise", "allow"] = "raise"
+) -> WindowSet:
+    """Return the windows of all trials whose label is one of `classes`; DataError where that leaves too little.
+
+    one_class : whether windows of a single class are too little (to learn or to score) or enough (to replay).
+    """
     rows, spec = [], None
     for file, path in enumerate(paths):
         with read(path) as session:
@@ -94,7 +100,7 @@ def labelled(paths: Sequence[Path], windows: Windows, classes: Sequence[str]) ->
             remedy="Check windows.start_s and windows.length_s against the trials",
         )
     present = {classes[r[2]] for r in rows}
-    if len(present) < 2:
+    if len(present) < 2 and one_class == "raise":
         raise DataError(
             f"All windows are of one class, '{present.pop()}'",
             allowed=f"at least two of {one_of(classes)}",

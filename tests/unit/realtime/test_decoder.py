@@ -75,6 +75,21 @@ def test_streamed_decisions_equal_the_evaluation(package: Package) -> None:
     np.testing.assert_allclose(out.values[:, at].T, expected, atol=1e-5)
 
 
+def test_flush_gives_the_tokens_that_a_look_ahead_held_back(package: Package) -> None:
+    from neural_foundation.signals.table import SIGNALS
+
+    fir = SIGNALS.parse({"kind": "bandpass", "low_hz": 5, "high_hz": 30, "method": "fir", "phase": "linear"})
+    ahead = Package(package.folder, package.facts.model_copy(update={"chain": (fir,)}))
+    decoder = StreamDecoder(ahead)
+    assert decoder.lookahead_s > 0
+    out, state = decoder.step(Chunk.of(signal(300)), decoder.start())
+    rest = decoder.flush(state)
+    assert out.n_times < 30
+    assert out.n_times + rest.n_times == len(decoder.token_ends(300)) == 30
+    clean = run(chain(ahead.facts.chain, RAW), signal(300)).values
+    np.testing.assert_allclose(rest.values[:, -1], ahead.predict_proba(clean[None])[0], atol=1e-5)
+
+
 def test_two_streams_on_one_decoder_stay_apart(package: Package) -> None:
     decoder = StreamDecoder(package)
     alone = [decoded(StreamDecoder(package), pieces(signal(300, seed=s), "64")).values for s in (1, 2)]

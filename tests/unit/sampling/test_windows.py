@@ -96,3 +96,8 @@ def test_continuous_windows_cover_the_recording_without_labels(tmp_path: Path) -
     assert set(ws.target.tolist()) == {-1}
     with pytest.raises(DataError, match="No recording is as long as a window of 20.0 s"):
         continuous([recording(tmp_path / "q.h5")], 20.0, 1.0)
+
+
+def test_one_class_is_enough_to_replay(tmp_path: Path) -> None:
+    path = recording(tmp_path / "r.h5", labels=("x", "x"))
+    assert len(labelled([path], Windows(length_s=2.0), ["x", "y"], one_class="allow")) == 2

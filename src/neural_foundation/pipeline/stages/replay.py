@@ -41,7 +41,9 @@ class Replay(Stage):
         subject = self._subject(fold)
         job.subjects.add(subject)
         prepared, facts = data.of_subject(subject)[0]
-        windows = labelled([prepared.path("session.h5")], data.windows, data.classes)
+        windows = labelled([prepared.path("session.h5")], data.windows, data.classes, one_class="allow")
+        kept = apart(windows.start, windows.n_times)
+        windows = windows.select(kept)
         onsets = windows.start / windows.spec.sfreq
         with raw_session(prepared, facts) as session:
             decoder = StreamDecoder(package, session.signal.spec, resets_s=onsets.tolist())
@@ -81,7 +83,7 @@ class Replay(Stage):
                     )
                 ),
                 "accuracy": float(np.mean(final.argmax(1) == windows.target)),
-                "largest_difference": _difference(job, subject, str(windows.session[0]), final),
+                "largest_difference": _difference(job, subject, str(windows.session[0]), kept, final),
             },
         )
 
@@ -119,18 +121,28 @@ def stream(
         valid.append(out.valid)
         if i % 100 == 0:
             job.progress(i, len(starts), f"live: {at / signal.spec.sfreq:.0f} s of {session.session_id}")
-    return np.concatenate(values, 1), np.concatenate(valid), seconds
+    rest = decoder.flush(state)
+    return np.concatenate([*values, rest.values], 1), np.concatenate([*valid, rest.valid]), seconds
+
+
+def apart(start: NDArray[np.int64], n_times: int) -> NDArray[np.int64]:
+    """Return the indices of windows that do not overlap: a stream can start anew only after a window has ended."""
+    kept: list[int] = []
+    for i in np.argsort(start):
+        if not kept or start[i] >= start[kept[-1]] + n_times:
+            kept.append(int(i))
+    return np.array(kept)
 
 
 def _spans(ends: NDArray[np.int64], starts: NDArray[np.int64], at: NDArray[np.int64]) -> list[tuple[int, int]]:
     return [(int(i), int(j)) for i, j in zip(np.searchsorted(ends, starts, side="right"), at, strict=True)]
 
 
-def _difference(job: Job, subject: str, session: str, final: NDArray[Any]) -> float | None:
+def _difference(job: Job, subject: str, session: str, kept: NDArray[np.int64], final: NDArray[Any]) -> float | None:
     """Return the largest difference between streamed and evaluated probabilities; None without an evaluation."""
     if not job.inputs.get("scores"):
         return None
     source = Package.open(job.one("package").folder).facts.name
     evaluated = Predictions.load(job.one("scores").path(f"predictions-{source}.npz"))
     mine = evaluated.pick((evaluated.subject == subject) & (evaluated.session == session))
-    return float(np.abs(mine.probability - final).max())
+    return float(np.abs(mine.probability[kept] - final).max())
