@@ -13,7 +13,10 @@ from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import ValidationError
+
 from ..core.errors import NeuralFoundationError
+from ..core.kinds import spec_error
 from ..core.lineage import MANIFEST, Output, open_output, source_digest
 from ..core.seeds import derive
 from ..core.specs import digest, identity
@@ -130,7 +133,7 @@ def _task(
 ) -> Task:
     chosen = {axis: v for axis in listed(spec) for v in listed(spec)[axis] if str(v) == item[axis]}
     base = int(chosen.pop("seed", recipe.seed))
-    spec = spec.model_copy(update=chosen)
+    spec = _with(spec, name, chosen)
     seed = derive(base, name, item_name(item))
     sources = spec.input_stages() | ({"split": splits(spec)} if splits(spec) else {})
     wanted = item | spec.chosen_axes()
@@ -142,11 +145,22 @@ def _task(
         "item": item,
         "seed": seed,
         "inputs": {port: [t.key for t in found] for port, found in inputs.items()},
-        "files": {p.name: digests.of(p) for p in spec.raw_files(item)},
+        "files": {f"{k}/{p.name}": digests.of(p) for k, p in enumerate(spec.raw_files(item))},
     }
     key = digest(facts)
     folder = root / name / "-".join(x for x in (item_name(item), key) if x)
     return Task(name, item, spec, seed, key, folder, facts, inputs)
+
+
+def _with(spec: Stage, name: str, chosen: dict[str, Any]) -> Stage:
+    """Return a stage with the values that `for_each` lists put in; SpecError where one is not allowed."""
+    if not chosen:
+        return spec
+    fields = {n: getattr(spec, n) for n in type(spec).model_fields}
+    try:
+        return type(spec).model_validate({**fields, **chosen})
+    except ValidationError as error:
+        raise spec_error(f"Stage '{name}', for_each", error, type(spec)) from None
 
 
 def _agree(theirs: Item, ours: Item) -> bool:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ...core.errors import DataError
+from ...core.errors import DataError, SpecError
 from ...core.lineage import Output
 from ...core.store import read_json, save_arrays, write_json
 from ...core.stream import run
@@ -94,7 +94,14 @@ def predict(output: Output, windows: WindowSet) -> Predictions:
             f"Fold '{fold.name}' holds nobody out",
             remedy="Fit with for_each: a split, so that there are people to evaluate on",
         )
-    probability = Package.open(output.folder).predict_proba(test.load())
+    package = Package.open(output.folder)
+    if package.facts.model.context == "stream":
+        raise SpecError(
+            f"Stage '{output.stage}' carries its state over the whole recording (context: stream), windows do not",
+            allowed="context: trial",
+            remedy="Set the model's context to 'trial' to score it on windows",
+        )
+    probability = package.predict_proba(test.load())
     axes = output.manifest["facts"]["item"]
     fold_index = np.full(len(test), int(fold.name) if fold.name.isdigit() else 0)
     seed = np.full(len(test), int(axes.get("seed", 0)))

@@ -45,8 +45,9 @@ class Replay(Stage):
         kept = apart(windows.start, windows.n_times)
         windows = windows.select(kept)
         onsets = windows.start / windows.spec.sfreq
+        trial = package.facts.model.context == "trial"
         with raw_session(prepared, facts) as session:
-            decoder = StreamDecoder(package, session.signal.spec, resets_s=onsets.tolist())
+            decoder = StreamDecoder(package, session.signal.spec, resets_s=onsets.tolist() if trial else ())
             probability, valid, seconds = stream(decoder, session, self.block_s, job)
             duration_s = session.signal.n_times / session.signal.spec.sfreq
         ends = decoder.token_ends(round(duration_s * windows.spec.sfreq))[: probability.shape[1]]
