@@ -6,7 +6,8 @@ It is a transducer (the chunk law holds through the exported graph): its output 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -51,8 +52,8 @@ class StreamDecoder(Transducer):
         rate = self.chain.output.sfreq / self.hop
         self.output = SignalSpec(sfreq=rate, ch_names=self.classes)
         self.lookahead_s = self.chain.lookahead_s
-        self.resets = np.unique(np.round(np.asarray(resets_s, float) * self.chain.output.sfreq).astype(np.int64))
-        self._ring = Ring(self.chain.output.n_chans, self.hop)
+        self.resets = sorted({round(t * self.chain.output.sfreq) for t in resets_s})
+        self._ring = Ring(self.engine.signal)
         self._owner: State | None = None
         self._warm_up()
 
@@ -80,26 +81,24 @@ class StreamDecoder(Transducer):
         self._take(state)
         rows: list[NDArray[np.float64]] = []
         valid: list[bool] = []
-        for part in self._between_resets(clean, state):
-            for share in self._ring.push(part.values, part.valid):
-                np.copyto(self.engine.signal, self._ring.values)
+        for values, ok in self._between_resets(clean, state["n_clean"]):
+            for share in self._ring.push(values, ok):
                 rows.append(softmax(self.engine.step()))
                 valid.append(share > 0.5)
         first = state["n_out"]
-        state["n_out"] += len(rows)
+        state["n_out"] = first + len(rows)
         state["n_clean"] += clean.n_times
-        values = np.stack(rows, 1) if rows else np.zeros((len(self.classes), 0))
-        return Chunk(values, np.asarray(valid, bool), first), self._give(state)
+        probability = np.array(rows).T if rows else np.zeros((len(self.classes), 0))
+        return Chunk(probability, np.array(valid, bool), first), self._give(state)
 
-    def _between_resets(self, clean: Chunk, state: State) -> Any:
-        at, end = state["n_clean"], state["n_clean"] + clean.n_times
-        cuts = [int(m) for m in self.resets if at <= m < end]
-        edges = [at, *cuts, end]
-        for i, (a, b) in enumerate(zip(edges, edges[1:], strict=False)):
+    def _between_resets(self, clean: Chunk, at: int) -> Iterator[tuple[NDArray[Any], NDArray[np.bool_]]]:
+        """Yield the chunk's samples and validity, cut where the model's state starts anew; `at` is its first index."""
+        edges = [0, *(m - at for m in self.resets if at <= m < at + clean.n_times), clean.n_times]
+        for i, (a, b) in enumerate(pairwise(edges)):
             if i > 0:
                 self._ring.clear()
                 self.engine.reset()
-            yield Chunk(clean.values[:, a - at : b - at], clean.valid[a - at : b - at], a)
+            yield clean.values[:, a:b], clean.valid[a:b]
 
     def reset(self, state: State) -> State:
         """Return a state whose model starts anew at the next sample; the chain goes on."""
@@ -110,9 +109,8 @@ class StreamDecoder(Transducer):
 
     def token_ends(self, n_clean: int) -> NDArray[np.int64]:
         """Return the sample of the cleaned stream after which each token of a stream of `n_clean` samples ends."""
-        edges = [0, *(int(r) for r in self.resets if 0 < r < n_clean), n_clean]
-        spans = zip(edges, edges[1:], strict=False)
-        return np.concatenate([np.arange(a + self.hop, b + 1, self.hop) for a, b in spans]).astype(np.int64)
+        edges = [0, *(r for r in self.resets if 0 < r < n_clean), n_clean]
+        return np.concatenate([np.arange(a + self.hop, b + 1, self.hop) for a, b in pairwise(edges)]).astype(np.int64)
 
     def _take(self, state: State) -> None:
         """Put a state into the bound buffers, unless it lives there already.

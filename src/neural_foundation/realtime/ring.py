@@ -10,14 +10,11 @@ from numpy.typing import NDArray
 
 
 class Ring:
-    """Collects (n_chans, any) pieces into (n_chans, size) blocks without allocating.
+    """Collects (n_chans, any) pieces into `values` (n_chans, size), the buffer of whoever uses the blocks."""
 
-    The last block's validity is the share of its samples that were valid.
-    """
-
-    def __init__(self, n_chans: int, size: int) -> None:
-        self.values = np.zeros((n_chans, size), np.float32)
-        self.size, self.filled, self.n_valid = size, 0, 0
+    def __init__(self, values: NDArray[np.float32]) -> None:
+        self.values = values
+        self.size, self.filled, self.n_valid = values.shape[1], 0, 0
 
     def push(self, values: NDArray[Any], valid: NDArray[np.bool_]) -> Iterator[float]:
         """Take samples; yield, each time the block is full, the share of it that was valid.
