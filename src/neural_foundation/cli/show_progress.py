@@ -15,7 +15,7 @@ class Display:
     """Shows what a run reports. The overall estimate counts items by what others of their stage took."""
 
     def __init__(self, names: list[str], title: str) -> None:
-        self.names, self.title, self.finished = names, title, 0
+        self.names, self.title, self.finished = names, title, set[str]()
         self.live = sys.stderr.isatty()
         self.bars: dict[str, TaskID] = {}
         self.progress: Progress | None = None
@@ -48,6 +48,8 @@ class Display:
 
     def report(self, task: str, done: int, total: int, text: str) -> None:
         """Take one report of a running item."""
+        if task in self.finished:
+            return  # a worker's last words may come after its end
         if text == "done":
             self._finish(task)
         elif self.progress is not None:
@@ -60,13 +62,13 @@ class Display:
             print(f"  {task}: {text} {done}/{total}", file=sys.stderr)  # noqa: T201 - the CLI's own voice
 
     def _finish(self, task: str) -> None:
-        self.finished += 1
+        self.finished.add(task)
         if self.progress is not None:
             if task in self.bars:
                 self.progress.remove_task(self.bars.pop(task))
-            self.progress.update(self.all, completed=self.finished)
+            self.progress.update(self.all, completed=len(self.finished))
         else:
-            print(f"[{self.finished}/{len(self.names)}] {task}", file=sys.stderr)  # noqa: T201
+            print(f"[{len(self.finished)}/{len(self.names)}] {task}", file=sys.stderr)  # noqa: T201
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

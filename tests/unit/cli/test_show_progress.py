@@ -44,6 +44,7 @@ def test_a_terminal_has_a_bar_for_all_and_one_for_what_runs(monkeypatch: pytest.
         assert shown == {"toy": (0, 2), "  a: cleaning": (2, 4)}
         display.report("a", 4, 4, "done")
         display.report("b", 4, 4, "done")  # done at once: it never had a bar
+        display.report("a", 3, 4, "cleaning")  # from a worker, after its end
         shown = {task.description: (task.completed, task.total) for task in display.progress.tasks}
         assert shown == {"toy": (2, 2)}
 
