@@ -49,6 +49,29 @@ def test_a_terminal_has_a_bar_for_all_and_one_for_what_runs(monkeypatch: pytest.
         assert shown == {"toy": (2, 2)}
 
 
+def test_time_left_is_what_others_of_the_stage_took(monkeypatch: pytest.MonkeyPatch) -> None:
+    from neural_foundation.cli import show_progress
+
+    now = [0.0]
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    monkeypatch.setattr(show_progress.time, "monotonic", lambda: now[0])
+    with Display(["fit/0", "fit/1", "fit/2", "report"], "toy") as display:
+        assert display.progress is not None
+
+        def said(task: str, done: int, text: str, at: float) -> str:
+            now[0] = at
+            display.report(task, done, 4, text)
+            assert display.progress is not None
+            return str(display.progress.tasks[-1 if text != "done" else 0].fields["left"])
+
+        assert said("fit/0", 0, "training", 0) == ""
+        assert said("fit/0", 1, "training", 30) == "1:30 left"
+        assert said("fit/0", 4, "done", 100) == "", "nobody knows yet what a report takes"
+        assert said("report", 4, "done", 100) == "3:20 left"
+        said("fit/1", 0, "training", 100)
+        assert said("fit/1", 4, "done", 180) == "1:30 left"
+
+
 def test_nothing_to_do_shows_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stderr", Terminal())
     with Display([], "toy") as display:
