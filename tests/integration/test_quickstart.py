@@ -97,7 +97,7 @@ def test_from_python_as_published(quickstart: Run) -> None:
     assert all(d is not None and set(d.probability) == {"left_hand", "right_hand"} for d in decisions)
 
 
-def test_recipe_of_my_own_is_found_by_its_name(quickstart: Run) -> None:
+def test_package_names_its_task_and_holds_no_paths(quickstart: Run) -> None:
     facts = json.loads((quickstart.only("export") / "package.json").read_text())
     assert facts["task"] == "motor_imagery"
     assert "/" not in json.dumps({k: v for k, v in facts.items() if k != "trained"}), "a package holds no paths"

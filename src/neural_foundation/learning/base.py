@@ -6,11 +6,12 @@ Shapes: n windows; a loss is (batch,), one value a sample.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from ..core.progress import Progress, silent
 from ..core.specs import SignalSpec, Spec, TargetSpec
 from ..models.base import ModelSpec
 
@@ -19,12 +20,6 @@ if TYPE_CHECKING:
 
     from ..sampling.batches import Source
     from ..sampling.windows import WindowSet
-
-Progress = Callable[[int, int, str], object]
-
-
-def no_progress(done: int, total: int, text: str) -> None:
-    """Report nothing."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +36,7 @@ class Task:
     seed: int
     start: Mapping[str, Tensor] | None = None
     device: str = "cpu"
-    progress: Progress = no_progress
+    progress: Progress = silent
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..core.progress import Progress, silent
 from ..core.specs import SignalSpec, TargetSpec
 from ..models.base import ModelSpec
-from .base import Fitted, Learner, Progress, Task, no_progress
+from .base import Fitted, Learner, Task
 from .checks import same_family
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def fit(
     seed: int,
     start: Mapping[str, Tensor] | None = None,
     device: str = "cpu",
-    progress: Progress = no_progress,
+    progress: Progress = silent,
 ) -> Fitted:
     """Fit a model to windows.
 

@@ -2,15 +2,7 @@ import pytest
 
 from neural_foundation.core.device import resolve
 from neural_foundation.core.errors import SpecError
-from neural_foundation.core.progress import silent, track
 from neural_foundation.core.seeds import derive, generator
-
-
-def test_track_reports_each_item() -> None:
-    said: list[tuple[int, int, str]] = []
-    assert list(track("abc", lambda *a: said.append(a), "letters")) == ["a", "b", "c"]
-    assert said == [(k, 3, "letters") for k in range(4)]
-    assert list(track(iter([1]), silent, "one")) == [1]
 
 
 def test_seeds_differ_by_use_and_repeat() -> None:

@@ -73,3 +73,15 @@ class Join(Stage):
         write_bytes(job.folder / "text.txt", f"{job.item} {job.seed} {text}".encode())
         write_json(job.folder / "timing.json", time.time())
         job.measured.append("timing.json")
+
+
+@register("stages")
+class Pass(Stage):
+    """Passes words on: what it gives, another of its kind can take."""
+
+    kind: Literal["toy_pass"] = "toy_pass"
+    takes = {"data": Port("Word", many=True)}
+    gives = "Word"
+
+    def run(self, job: Job) -> None:
+        write_bytes(job.folder / "word.txt", b"".join(o.path("word.txt").read_bytes() for o in job.inputs["data"]))

@@ -9,9 +9,8 @@ from pydantic import Field
 from ...core.device import resolve
 from ...core.errors import DataError, SpecError
 from ...core.kinds import of
-from ...core.lineage import Output
 from ...core.specs import TargetSpec
-from ...core.store import read_json, write_json
+from ...core.store import write_json
 from ...learning.base import Learner
 from ...learning.table import LEARNERS
 from ...models.base import ModelSpec
@@ -133,8 +132,3 @@ def _trained(job: Job, train: WindowSet, data: Prepared) -> dict[str, Any]:
         "stage": job.stage,
         "key": job.key,
     }
-
-
-def history_of(output: Output) -> list[dict[str, Any]]:
-    """Return the learning history a fit wrote, one row an epoch."""
-    return list(read_json(output.path("history.json")))

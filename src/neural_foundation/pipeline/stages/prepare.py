@@ -51,9 +51,6 @@ class Prepare(Stage):
     def raw_files(self, item: Item) -> Sequence[Path]:
         return list(self.dataset.raw_files(self._recording(item)))
 
-    def subject_of(self, item: Item) -> str:
-        return str(self._recording(item).subject)
-
     def run(self, job: Job) -> None:
         recording = self._recording(job.item)
         with self.dataset.open(recording, job.folder) as session:
