@@ -153,6 +153,8 @@ def execute(task: Task, root: Path, device: str = "auto", command: str = "", pro
         if not task.spec.resumes:
             remove(task.working)
         task.working.mkdir(parents=True, exist_ok=True)
+        for half in task.working.rglob(".*.tmp"):  # what a kill left of an atomic write is no output
+            half.unlink()
     job = Job(task.stage, task.item, task.seed, task.working, inputs, device, progress, command, task.key)
     began = time.time()
     with writing(task.working):
