@@ -2,10 +2,11 @@
 
     python benchmarks/alignment.py [SEED ...]
 
-On the simulated set of `quickstart`: the network is trained for the task with and without the adversarial subject
-classifier (gradient reversal). A linear probe then guesses which training subject a window is from, given the
-network's features; it learns from the first half of each subject's trials and is judged on the second. Beside it the
-task's balanced accuracy on people never seen.
+On the simulated set of `quickstart`, the network is trained for the task in three ways: without alignment, with the
+adversarial subject classifier (gradient reversal), and with the running mean of each person taken out (`align_s`).
+A linear probe then guesses which training subject a window is from, given the network's features, each window after
+those before it in its recording, as a stream would meet them; it learns from the first half of each subject's trials
+and is judged on the second. Beside it the task's balanced accuracy on people never seen.
 """
 
 from __future__ import annotations
@@ -17,7 +18,12 @@ from typing import Any
 
 import numpy as np
 
-ADVERSARY = 1.0
+# name: (fields of the model, weight of the adversary)
+WAYS: dict[str, tuple[dict[str, float], float]] = {
+    "no alignment": ({}, 0.0),
+    "adversary": ({}, 1.0),
+    "running mean": ({"align_s": 3.0}, 0.0),
+}
 
 
 def main() -> None:
@@ -35,16 +41,13 @@ def main() -> None:
     split = plan.of_stage("split")[0].output()
     assert split is not None
     windows = labelled(data.paths, data.windows, data.classes)
-    for weight in (0.0, ADVERSARY):
-        rows = [judged(windows, read_fold(split, "0"), data.classes, weight, seed) for seed in seeds]
+    for name, way in WAYS.items():
+        rows = [judged(windows, read_fold(split, str(f)), data.classes, way, s) for s in seeds for f in range(4)]
         found, chance, task = np.mean(rows, 0)
-        print(
-            f"adversary {weight:g}: subject found {found:.3f} "
-            f"(chance {chance:.3f}, {found - chance:+.3f} above), task {task:.3f}"
-        )
+        print(f"{name}: subject found {found:.3f} (chance {chance:.3f}, {found - chance:+.3f} above), task {task:.3f}")
 
 
-def judged(windows: Any, fold: Any, classes: tuple[str, ...], weight: float, seed: int) -> tuple[float, float, float]:
+def judged(windows: Any, fold: Any, classes: tuple[str, ...], way: Any, seed: int) -> tuple[float, float, float]:
     """Return (accuracy of the subject probe, its chance, balanced accuracy of the task on held-out people)."""
     import torch
 
@@ -53,9 +56,11 @@ def judged(windows: Any, fold: Any, classes: tuple[str, ...], weight: float, see
     from neural_foundation.learning.table import LEARNERS
     from neural_foundation.metrics import balanced_accuracy
     from neural_foundation.models.layers.probe import probe
+    from neural_foundation.models.people import people, rows
     from neural_foundation.models.table import MODELS
 
-    model = MODELS.parse({"kind": "multiscale", "resonators": [2, 4, 16, 8]})
+    fields, weight = way
+    model = MODELS.parse({"kind": "multiscale", "resonators": [2, 4, 16, 8], **fields})
     objective = {"kind": "classify", "subject_adversary": weight}
     learner = LEARNERS.parse({"kind": "gradient", "objective": objective, "max_epochs": 10, "front_end_lr": 0.1})
     train, test = fold.choose(windows, "train"), fold.choose(windows, "test")
@@ -75,11 +80,13 @@ def judged(windows: Any, fold: Any, classes: tuple[str, ...], weight: float, see
     network = fitted.model.eval()
 
     def outputs(part: Any) -> tuple[np.ndarray, np.ndarray]:
+        def load(items: np.ndarray) -> torch.Tensor:
+            return torch.from_numpy(part.load(items))
+
+        begin = people(network, load, part.session, part.start, part.n_times)
+        parts = [np.arange(a, min(a + 64, len(part))) for a in range(0, len(part), 64)]
         with torch.inference_mode():
-            made = [
-                network(torch.from_numpy(part.load(np.arange(a, min(a + 64, len(part))))))
-                for a in range(0, len(part), 64)
-            ]
+            made = [network(load(p), begin=rows(begin, p)) for p in parts]
         return tuple(torch.cat([getattr(o, n)[:, -1] for o in made]).numpy() for n in ("features", "logits"))  # type: ignore[return-value]
 
     features, _ = outputs(train)
@@ -88,7 +95,7 @@ def judged(windows: Any, fold: Any, classes: tuple[str, ...], weight: float, see
     for k in range(len(names)):
         mine = np.flatnonzero(identity == k)
         early[mine[: len(mine) // 2]] = True
-    made = probe(features[early], identity[early], train.trial[early], len(names))
+    made = probe([features[early]], identity[early], train.trial[early], len(names))
     said = (features[~early] @ made.weight.T + made.bias).argmax(1)
     _, logits = outputs(test)
     task = np.mean(

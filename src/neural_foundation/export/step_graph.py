@@ -3,8 +3,9 @@
 Shapes: C channels, P samples a hop, m tokens.
 
 Inputs are `signal` (1, C, m P) and every tensor of the state under its own name; outputs are `logits` (or `features`
-for a network without a target) and the state after, named `next_<name>`. There are two graphs of the same weights:
-`step.onnx` for m = 1, the live step, and `step.chunk.onnx` beside it for any m of 2 or more (catching up, replay).
+for a network without a target) and what a step changes of the state, named `next_<name>`. There are two graphs of the
+same weights: `step.onnx` for m = 1, the live step, and `step.chunk.onnx` beside it for any m of 2 or more (catching
+up, replay).
 All that depends on weights alone (kernels, powers of the decays, folded spatial filters) is computed here, once, so
 that the live step holds only what touches the signal or the state. The bytes depend on the network alone.
 """
@@ -92,11 +93,20 @@ class _Step(nn.Module):
         super().__init__()
         self.network, self.names = network, list(network.start(1))
         self.output, self.subject = _output_name(network), subject
+        self.changing = self._changing()
 
     def forward(self, signal: Tensor, state: list[Tensor]) -> tuple[Tensor, ...]:
         subject = None if self.subject == 0 else torch.full((1,), self.subject)
         out, after = self.network.stream(signal, dict(zip(self.names, state, strict=True)), subject)
-        return getattr(out, self.output), *(after[n] for n in self.names)
+        return getattr(out, self.output), *(after[n] for n in self.changing)
+
+    @torch.no_grad()
+    def _changing(self) -> list[str]:
+        """Return the names of the state that a step changes; what is known of a person changes between trials only."""
+        state = self.network.start(1)
+        signal = torch.zeros(1, self.network.n_chans, self.network.hop, device=next(iter(state.values())).device)
+        after = self.network.stream(signal, state)[1]
+        return [n for n in self.names if after[n] is not state[n]]
 
 
 def _graph(network: Network, tokens: int | None, subject: int) -> onnx.ModelProto:
@@ -115,7 +125,7 @@ def _graph(network: Network, tokens: int | None, subject: int) -> onnx.ModelProt
                 dynamo=True,
                 opset_version=OPSET,
                 input_names=["signal", *step.names],
-                output_names=[step.output, *(NEXT + n for n in step.names)],
+                output_names=[step.output, *(NEXT + n for n in step.changing)],
                 dynamic_shapes=({2: many}, [None] * len(state)) if many is not None else None,
                 optimize=False,
                 verbose=False,

@@ -17,12 +17,14 @@ from typing import TYPE_CHECKING, Any
 import lightning.pytorch as pl
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from ..core.errors import DataError
 from ..core.seeds import derive
 from ..metrics.classification import balanced_accuracy
+from ..models.people import people, rows
 from ..sampling.batches import Batch, Source
 from ..sampling.order import Order, fixed_batches
 from . import checkpoint
@@ -176,8 +178,10 @@ class Training(pl.LightningModule):  # type: ignore[misc]
         network.eval()
         self.loss.eval()
         losses, chosen, true = [], [], []
+        begin = self._known_people(network)
         for items in fixed_batches(len(self.held), self.learner.batch_size):
-            batch = self.held.batch(items, seed=derive(self.task.seed, "held"), population=True).to(self.device)
+            batch = self.held.batch(items, seed=derive(self.task.seed, "held"), population=True)
+            batch = replace(batch, begin=rows(begin, items) if begin else None).to(self.device)
             with self.trainer.precision_plugin.val_step_context():
                 loss, decided = self._judge(network, batch)
             losses.append(loss.double().cpu())
@@ -190,6 +194,18 @@ class Training(pl.LightningModule):  # type: ignore[misc]
         if chosen:
             found["balanced_accuracy"] = balanced_accuracy(torch.cat(true).numpy(), torch.cat(chosen).numpy())
         return found
+
+    def _known_people(self, network: nn.Module) -> dict[str, Tensor]:
+        """Return what the network knows of each held person before each window; nothing without alignment."""
+        if self.held is None or not getattr(network, "aligned", False):
+            return {}
+        windows = self.held.windows
+        held, device = self.held, self.device
+
+        def load(items: NDArray[np.int64]) -> Tensor:
+            return held.batch(items, seed=0).signal.to(device)
+
+        return people(network, load, np.asarray(windows.session), np.asarray(windows.start), int(windows.n_times))
 
     def _judge(self, network: nn.Module, batch: Batch) -> tuple[Tensor, Tensor | None]:
         decisions = getattr(self.loss, "decisions", None)

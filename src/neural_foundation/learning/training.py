@@ -73,6 +73,8 @@ def _prepared(learner: Gradient, task: Task) -> Training:
         raise SpecError(f"accumulate is {learner.accumulate}, there are {len(windows)} windows")
     source = Source(windows, task.subjects, memory_bytes=int(learner.memory_gb * 2**30))
     network = _network(learner, task, source)
+    if getattr(network, "aligned", False):
+        _align(network, source, task)
     torch.manual_seed(derive(task.seed, "objective"))
     bound = Bound(network, task.signal, task.target, task.subjects, source, derive(task.seed, "objective"))
     loss = objective.bind(bound)
@@ -121,6 +123,14 @@ def _network(learner: Gradient, task: Task, source: Source) -> nn.Module:
     return network
 
 
+def _align(network: nn.Module, source: Source, task: Task) -> None:
+    """Set the mean that is taken out for each training subject."""
+    able: Any = network
+    parts = fixed_batches(len(source), 64)
+    batches = (source.batch(p, seed=task.seed) for p in parts)
+    able.calibrate_people((b.signal, b.identity) for b in batches)
+
+
 def _probe(network: nn.Module, source: Source, target: Any, subject: Any, task: Task) -> None:
     """Set the network's direct path by a linear probe on (at most PROBE_WINDOWS of) the training windows."""
     able: Any = network
@@ -130,8 +140,11 @@ def _probe(network: nn.Module, source: Source, target: Any, subject: Any, task: 
 
     chosen = np.sort(np.random.default_rng(derive(task.seed, "probe")).permutation(len(source))[:PROBE_WINDOWS])
     parts = fixed_batches(len(chosen), 64)
-    features = [able.probe_features(source.batch(chosen[p], seed=task.seed).signal).numpy() for p in parts]
-    made = probe(np.concatenate(features), target[chosen], subject[chosen], task.target.n_outputs)
+    able.calibrate_direct(_calibration(source, task.seed))
+    batches = (source.batch(chosen[p], seed=task.seed) for p in parts)
+    features = [able.probe_features(b.signal, b.identity) for b in batches]
+    blocks = [torch.cat(block).numpy() for block in zip(*features, strict=True)]
+    made = probe(blocks, target[chosen], subject[chosen], task.target.n_outputs)
     able.set_direct(torch.from_numpy(made.weight), torch.from_numpy(made.bias))
 
 

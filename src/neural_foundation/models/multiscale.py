@@ -55,11 +55,22 @@ class Multiscale(ModelSpec):
     high_hz: float = Field(45.0, gt=0, description="highest centre frequency of the 0.1 s and 1 s scales")
     slow_hz: float = Field(12.0, ge=0, description="resonators of 0.1 s up to here also give their waveform")
     sites: int = Field(64, ge=4, description="canonical sites on the head that channels are interpolated to")
+    relations: tuple[tuple[float, float], ...] = Field(
+        (), description="(low, high) in Hz: bands whose covariance across the head the decision also reads"
+    )
+    tags_hz: tuple[float, ...] = Field(
+        (), description="stimulation frequencies (SSVEP) whose power, harmonics included, the decision also reads"
+    )
+    tag_harmonics: int = Field(2, ge=1, le=5, description="multiples of each of `tags_hz`")
+    relation_sites: int = Field(32, ge=2, description="canonical sites that relations and tags are read at")
     context: Literal["trial", "stream"] = Field("trial", description="evidence since the start, or fading with tau_s")
     tau_s: float = Field(2.0, gt=0, description="seconds over which evidence fades where context is 'stream'")
     dropout: float = Field(0.1, ge=0, lt=1)
     adapter_rank: int = Field(4, ge=1, description="rank of a subject's shift of the features")
     subject_dropout: float = Field(0.5, ge=0, le=1, description="share of training windows taken for the population")
+    align_s: float | None = Field(
+        None, gt=0, description="seconds from a trial's onset that make a person's running mean, which is taken out"
+    )
     adversary: float = Field(1.0, ge=0, description="strength of the gradient reversal before the subject classifier")
     checkpointing: bool = Field(
         False, json_schema_extra={"in_key": False}, description="compute activations twice, to save memory"
@@ -75,6 +86,10 @@ class Multiscale(ModelSpec):
             raise ValueError("resonators must be 1 or more at each scale; leave a scale out of scales_s instead")
         if self.low_hz >= self.high_hz:
             raise ValueError(f"low_hz {self.low_hz:g} is not below high_hz {self.high_hz:g}")
+        if any(not 0 < low < high for low, high in self.relations):
+            raise ValueError(f"relations are bands 0 < low < high in Hz, got {self.relations}")
+        if any(f <= 0 for f in self.tags_hz):
+            raise ValueError(f"tags_hz are frequencies above 0, got {self.tags_hz}")
         if self.sized("d_model") % self.sized("n_heads"):
             raise ValueError(f"d_model {self.sized('d_model')} is not a multiple of n_heads {self.sized('n_heads')}")
         return self

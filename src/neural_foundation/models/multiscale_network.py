@@ -4,13 +4,15 @@ Shapes: B batch, C channels, K virtual channels, R resonators, F = K R log power
 M tokens, D width, H heads, V head width.
 
 State, all with B first: `resonators` (R, 4, K), `power` (K, R), `share` (R,), `age` (), `attention_00` ... (H, V, V),
-`evidence` (D,), `count` (); float64 throughout.
+`evidence` (D,), `count` (), those of the relations where there are any, and, where people are aligned, `person`
+(K R + 1,), `heard` (K R + 1,) and `trial` (); float64 throughout.
 
 The decision rests on two pooled quantities. The backbone's tokens are averaged since the start (or with fading
 weights), and so is the power of each resonator before its logarithm is taken: the log band power of all that was
 heard, which alone makes the network a band-power classifier. The backbone starts as the identity and its share of
 the features at zero, so training starts from there. A direct path leads from the pooled powers to the logits; it is
-not trained by gradients but set by a linear probe in closed form (`layers.probe`) before the first step.
+not trained by gradients but set by a linear probe in closed form (`layers.probe`) before the first step. Where the
+spec names `relations` or `tags_hz`, it also reads second-order statistics across the head (`layers.relations`).
 """
 
 from __future__ import annotations
@@ -30,9 +32,10 @@ from ..core.specs import Position, SignalSpec, TargetSpec
 from .layers.decay import running_sum
 from .layers.gradient_reversal import reverse_gradient
 from .layers.linear_attention import Backbone, RMSNorm
+from .layers.relations import Relations
 from .layers.resonators import Resonators, Scale, spaced
 from .layers.spatial import SpatialFilter
-from .layers.subjects import SubjectAdapter
+from .layers.subjects import PRIOR, SubjectAdapter
 from .layers.templates import Templates, relative
 from .multiscale import Multiscale
 from .network import Network, NetworkOutput, State
@@ -95,6 +98,7 @@ class MultiscaleNetwork(Network):
     direct_weight: Tensor
     direct_bias: Tensor
     log_gamma: Tensor
+    relations: Relations | None
 
     def __init__(
         self, spec: Multiscale, signal: SignalSpec, target: TargetSpec | None, *, subjects: int = 0, seed: int = 0
@@ -102,7 +106,7 @@ class MultiscaleNetwork(Network):
         super().__init__()
         self.spec, self.signal, self.target, self.subjects = spec, signal, target, subjects
         self.front_end_names: tuple[str, ...] = ("spatial", "resonators")
-        self.head_names: tuple[str, ...] = ("readout", "reconstruct", "direct_weight", "direct_bias")
+        self.head_names: tuple[str, ...] = ("readout", "reconstruct", "direct_weight", "direct_bias", "relations")
         self.subject_names: tuple[str, ...] = ("adapter", "adversary")
         self.hop = max(1, round(spec.hop_s * signal.sfreq))
         scales, self.scales_left_out = usable_scales(spec, signal.sfreq, self.hop)
@@ -180,9 +184,12 @@ class MultiscaleNetwork(Network):
         self.register_buffer("log_gamma", torch.tensor(decay, dtype=torch.float64), persistent=False)
 
     def _heads(self) -> None:
+        self.relations = None
         if self.target is not None:
             outputs = self.target.n_outputs
-            self.register_buffer("direct_weight", torch.zeros(outputs, self.n_powers))
+            self.relations = self._relations()
+            n_direct = self.n_powers + (self.relations.n_features if self.relations is not None else 0)
+            self.register_buffer("direct_weight", torch.zeros(outputs, n_direct))
             self.register_buffer("direct_bias", torch.zeros(outputs))
             self.readout = nn.Linear(self.width, outputs)
             nn.init.normal_(self.readout.weight, std=0.02)
@@ -193,6 +200,33 @@ class MultiscaleNetwork(Network):
             self.adversary = nn.Sequential(
                 nn.Linear(self.width, self.width), nn.GELU(), nn.Linear(self.width, self.subjects)
             )
+
+    def _relations(self) -> Relations | None:
+        """Return what the direct path reads besides powers; SpecError or SignalMismatchError where it cannot."""
+        spec, top = self.spec, 0.45 * self.signal.sfreq
+        if not spec.relations and not spec.tags_hz:
+            return None
+        highest = max([high for _, high in spec.relations] + list(spec.tags_hz))
+        if highest > top:
+            raise SpecError(f"relations or tags_hz reach {highest:g} Hz", allowed=f"up to {top:g} Hz at this rate")
+        made = Relations(
+            bands=spec.relations,
+            tags=spec.tags_hz,
+            harmonics=spec.tag_harmonics,
+            n_sites=spec.relation_sites,
+            sfreq=self.signal.sfreq,
+            hop=self.hop,
+        )
+        made.bind(self._onto_sites())
+        return made
+
+    def _onto_sites(self) -> Tensor:
+        if self.spatial.n_known < 2:
+            raise SignalMismatchError(
+                f"relations and tags_hz need the positions of two or more electrodes, known: {self.spatial.n_known}",
+                remedy="Set a montage on the recordings, or leave both fields empty",
+            )
+        return self.spatial.onto(self.spec.relation_sites)
 
     # ---- state -------------------------------------------------------------------------------------------------
 
@@ -208,6 +242,8 @@ class MultiscaleNetwork(Network):
             **{f"attention_{i:02d}": (heads, head, head) for i in range(self.spec.sized("n_layers"))},
             "evidence": (self.width,),
             "count": (),
+            **(self.relations.start() if self.relations is not None else {}),
+            **({"person": (self.n_powers + 1,), "heard": (self.n_powers + 1,), "trial": ()} if self.aligned else {}),
         }
         return {name: torch.zeros(batch, *size, dtype=wide, device=device) for name, size in sizes.items()}
 
@@ -220,6 +256,8 @@ class MultiscaleNetwork(Network):
     ) -> None:
         """Take signals of another montage from now on; see `SpatialFilter.bind_montage`."""
         self.spatial.bind_montage(positions, mask, names=names)
+        if self.relations is not None:
+            self.relations.bind(self._onto_sites())
 
     @contextlib.contextmanager
     def fixed(self) -> Iterator[None]:
@@ -227,6 +265,8 @@ class MultiscaleNetwork(Network):
             with torch.autocast(self.mask_token.device.type, enabled=False):
                 stack.enter_context(self.spatial.fixed())
                 stack.enter_context(self.resonators.fixed())
+                if self.relations is not None:
+                    stack.enter_context(self.relations.bank.fixed())
             yield
 
     # ---- the one path ------------------------------------------------------------------------------------------
@@ -236,8 +276,11 @@ class MultiscaleNetwork(Network):
     ) -> tuple[NetworkOutput, State]:
         self._check_whole(signal)
         with torch.autocast(signal.device.type, enabled=False):
+            age = state["age"]
             tokens, pooled, state = self._front(signal.float(), state)
-            tokens, pooled = self._standardise(tokens, pooled, subject)
+            state = self._hear(pooled, age, state)
+            tokens, pooled = self._standardise(tokens, pooled, subject, state)
+            direct, state = self._direct(signal.float(), pooled, state)
         embedded = self.embed(self._by_channel(tokens))
         if self.embed_waves is not None:
             embedded = embedded + self.embed_waves(tokens[..., self.n_powers :])
@@ -248,7 +291,7 @@ class MultiscaleNetwork(Network):
         hidden = self.token_norm(hidden)
         state = {**state, **dict(zip(names, memories, strict=True))}
         features, state = self._pool(hidden, pooled, state)
-        return self._output(features, pooled, hidden, tokens), state
+        return self._output(features, direct, hidden, tokens), state
 
     def _check_whole(self, signal: Tensor) -> None:
         if signal.ndim != 3 or signal.shape[1] != self.n_chans or signal.shape[2] % self.hop or not signal.shape[2]:
@@ -280,13 +323,72 @@ class MultiscaleNetwork(Network):
         """Return the log powers of (B, M, F) as (B, M, K, R)."""
         return features[..., : self.n_powers].reshape(*features.shape[:2], self.filters, -1)
 
-    def _standardise(self, tokens: Tensor, pooled: Tensor, subject: Tensor | None) -> tuple[Tensor, Tensor]:
+    def _standardise(
+        self, tokens: Tensor, pooled: Tensor, subject: Tensor | None, state: State | None
+    ) -> tuple[Tensor, Tensor]:
         shift = self.adapter(subject, tokens.shape[0])[:, None]
+        if self.aligned and state is not None:
+            shift = shift - self._person(state, subject)[:, None]
         tokens = (tokens - self.feature_mean) / self.feature_std
         powers = (tokens[..., : self.n_powers] + shift).clamp(-LIMIT, LIMIT)
         waves = tokens[..., self.n_powers :].clamp(-LIMIT, LIMIT)
-        pooled = ((pooled - self.pooled_mean) / self.pooled_std + shift).clamp(-LIMIT, LIMIT)
+        pooled = (self._pooled_units(pooled) + shift).clamp(-LIMIT, LIMIT)
         return torch.cat([powers, waves], 2), pooled
+
+    def _pooled_units(self, pooled: Tensor) -> Tensor:
+        return (pooled - self.pooled_mean) / self.pooled_std
+
+    # ---- people ------------------------------------------------------------------------------------------------
+
+    @property
+    def aligned(self) -> bool:
+        """Whether a person's mean features are taken out."""
+        return self.spec.align_s is not None
+
+    @property
+    def align_tokens(self) -> int:
+        """Tokens of a trial that a person's mean is made of."""
+        return round((self.spec.align_s or 0.0) * self.signal.sfreq) // self.hop
+
+    def _hear(self, pooled: Tensor, age: Tensor, state: State) -> State:
+        """Note the pooled powers of a trial when `align_s` of it have passed, and that they were heard."""
+        if not self.aligned:
+            return state
+        ages = age[:, None] + 1 + torch.arange(pooled.shape[1], dtype=torch.float64, device=pooled.device)
+        now = ((ages == self.align_tokens) * state["trial"][:, None])[..., None]  # at one token, or at none
+        heard = torch.cat([self._pooled_units(pooled), torch.ones_like(pooled[..., :1])], 2).double()
+        return {**state, "heard": state["heard"] + (now * heard).sum(1)}
+
+    def _person(self, state: State, subject: Tensor | None) -> Tensor:
+        """Return the mean (B, K R) of a new person's trials before this one; 0 for a person of the training set."""
+        mean = (state["person"][:, :-1] / (state["person"][:, -1:] + PRIOR)).float()
+        return mean if subject is None else torch.where((subject == 0)[:, None], mean, 0.0)
+
+    @torch.no_grad()
+    def heard(self, signal: Tensor) -> Tensor:
+        """Return what each trial (B, C, T) adds to its person's running mean, (B, K R + 1) float64."""
+        if signal.shape[2] // self.hop < self.align_tokens:
+            raise SpecError(
+                f"Windows of {signal.shape[2] / self.signal.sfreq:g} s are shorter than align_s {self.spec.align_s:g}",
+                remedy="Set align_s to the windows' length, or less",
+            )
+        state = {**self.start(signal.shape[0]), "trial": torch.ones(signal.shape[0], dtype=torch.float64)}
+        with self.fixed():
+            for piece in self._pieces(signal):
+                age = state["age"]
+                _, pooled, state = self._front(piece, state)
+                state = self._hear(pooled, age, state)
+        return state["heard"]
+
+    @torch.no_grad()
+    def calibrate_people(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
+        """Set the mean that is taken out for each training subject, from signals (B, C, T) and subjects (B,)."""
+        total = torch.zeros(self.subjects + 1, self.n_powers + 1, dtype=torch.float64)
+        for signal, subject in batches:
+            total.index_add_(0, subject, self.heard(signal))
+        mean = total[:, :-1] / total[:, -1:].clamp(min=1)
+        mean[0] = 0  # the population is its own mean
+        self.adapter.offset.copy_(-mean)
 
     def _pool(self, hidden: Tensor, pooled: Tensor, state: State) -> tuple[Tensor, State]:
         """Return the features (B, M, D): mean of tokens so far, beside the pooled log power."""
@@ -298,10 +400,18 @@ class MultiscaleNetwork(Network):
         )
         return features, {**state, "evidence": evidence, "count": count[:, 0]}
 
-    def _output(self, features: Tensor, pooled: Tensor, hidden: Tensor, tokens: Tensor) -> NetworkOutput:
+    def _direct(self, signal: Tensor, pooled: Tensor, state: State) -> tuple[Tensor, State]:
+        """Return what the direct path reads: pooled powers (B, M, K R), then relations where there are any."""
+        if self.relations is None:
+            return pooled, state
+        with torch.no_grad():  # set in closed form, not trained
+            related, after = self.relations(signal * self.input_gain, state, self.log_gamma)
+        return torch.cat([pooled, related], 2), {**state, **after}
+
+    def _output(self, features: Tensor, direct: Tensor, hidden: Tensor, tokens: Tensor) -> NetworkOutput:
         logits = None
         if self.target is not None:
-            logits = self.readout(features) + nn.functional.linear(pooled, self.direct_weight, self.direct_bias)
+            logits = self.readout(features) + nn.functional.linear(direct, self.direct_weight, self.direct_bias)
         reconstruction = self.reconstruct(hidden) if self.target is None else None
         subject_logits = None
         if self.subjects and self.training:
@@ -333,21 +443,49 @@ class MultiscaleNetwork(Network):
             std.copy_((second / n - (first / n).square()).clamp(min=0).sqrt().clamp(min=least))
 
     @torch.no_grad()
-    def probe_features(self, signal: Tensor) -> Tensor:
-        """Return the pooled log powers (B, K R) at the end of signals (B, C, T), as of the population."""
-        state, pooled = self.start(signal.shape[0]), torch.zeros(0)
-        last = signal.shape[2] // self.hop * self.hop
-        for first in range(0, last, self.chunk * self.hop):
-            piece = signal[:, :, first : min(first + self.chunk * self.hop, last)]
-            tokens, pooled, state = self._front(piece.float(), state)
-            _, pooled = self._standardise(tokens, pooled, None)
-        return pooled[:, -1]
+    def calibrate_direct(self, batches: Iterable[Tensor]) -> None:
+        """Set what the direct path must know of the data, beyond `calibrate`, from signals (B, C, T)."""
+        if self.relations is None:
+            return
+        sums = []
+        for signal in batches:
+            state, last = self.start(signal.shape[0]), torch.zeros(0)
+            for piece in self._pieces(signal):
+                last, after = self.relations.covariances(piece * self.input_gain, state, self.log_gamma)
+                state = {**state, **after}
+            sums.append(last[:, -1])
+        self.relations.calibrate(sums)
+
+    @torch.no_grad()
+    def probe_features(self, signal: Tensor, subject: Tensor | None = None) -> list[Tensor]:
+        """Return what the direct path reads at the end of signals (B, C, T), by subject (B,), in blocks (B, F_b)."""
+        state, direct = self.start(signal.shape[0]), torch.zeros(0)
+        with self.fixed():
+            for piece in self._pieces(signal):
+                tokens, pooled, state = self._front(piece, state)
+                _, pooled = self._standardise(tokens, pooled, subject, state)
+                direct, state = self._direct(piece, pooled, state)
+        return list(torch.split(direct[:, -1], self.direct_blocks, 1))
+
+    @property
+    def direct_blocks(self) -> list[int]:
+        """Features of each kind that the direct path reads, in order: powers, bands, tags; those there are."""
+        related = self.relations.blocks if self.relations is not None else []
+        return [self.n_powers, *related]
 
     @torch.no_grad()
     def set_direct(self, weight: Tensor, bias: Tensor) -> None:
-        """Set the direct path from pooled log powers to logits: weight (outputs, K R), bias (outputs,)."""
+        """Let the direct path alone decide: weight (outputs, sum of `direct_blocks`), bias (outputs,)."""
         self.direct_weight.copy_(weight)
         self.direct_bias.copy_(bias)
+        self.readout.weight.zero_()
+        self.readout.bias.zero_()
+
+    def _pieces(self, signal: Tensor) -> Iterator[Tensor]:
+        """Yield the whole tokens of a signal (B, C, T), a chunk at a time."""
+        last = signal.shape[2] // self.hop * self.hop
+        for first in range(0, last, self.chunk * self.hop):
+            yield signal[:, :, first : min(first + self.chunk * self.hop, last)].float()
 
     def _set_gain(self, signal: Tensor) -> None:
         rms = self.spatial(signal.float()).double().square().mean().sqrt()
@@ -357,9 +495,8 @@ class MultiscaleNetwork(Network):
         """Return features of all tokens (B, M, F) and pooled ones of the last (B, K R), float64, before scaling."""
         state, tokens = self.start(signal.shape[0]), []
         pooled = torch.zeros(0)
-        for first in range(0, signal.shape[2] // self.hop * self.hop, self.chunk * self.hop):
-            piece = signal[:, :, first : min(first + self.chunk * self.hop, signal.shape[2] // self.hop * self.hop)]
-            part, pooled, state = self._front(piece.float(), state)
+        for piece in self._pieces(signal):
+            part, pooled, state = self._front(piece, state)
             tokens.append(part.double())
         return torch.cat(tokens, 1), pooled[:, -1].double()
 

@@ -65,15 +65,23 @@ class Network(nn.Module, ABC):
         """Compute what depends on the weights alone once, while the context lasts and they do not change."""
         yield
 
-    def forward(self, signal: Tensor, subject: Tensor | None = None, token_mask: Tensor | None = None) -> NetworkOutput:
+    def forward(
+        self,
+        signal: Tensor,
+        subject: Tensor | None = None,
+        token_mask: Tensor | None = None,
+        begin: State | None = None,
+    ) -> NetworkOutput:
         """Return the output for signals (B, C, T) from the start state; samples after the last whole token are left.
 
         subject : (B,) int64, 0 the population, or None. token_mask : (B, M) True where a token is hidden.
+        begin : what of the start state is otherwise, such as what is known of each person (`people.people`).
         Raises SignalMismatchError for another number of channels, DataError for signals shorter than a token.
         """
         self._check(signal)
         tokens = signal.shape[2] // self.hop
-        state, parts = self.start(signal.shape[0]), []
+        state: State = {**self.start(signal.shape[0]), **(begin or {})}
+        parts = []
         with self.fixed():
             for first in range(0, tokens, self.chunk):
                 last = min(first + self.chunk, tokens)

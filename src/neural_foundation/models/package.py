@@ -11,7 +11,7 @@ name kinds of the tables, nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +32,8 @@ from .table import MODELS
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from .network import Network
+    from ..sampling.windows import WindowSet
+    from .network import Network, NetworkOutput, State
 
 FORMAT_VERSION = 1
 FACTS, WEIGHTS, GRAPH, CARD = "package.json", "model.safetensors", "step.onnx", "card.md"
@@ -126,16 +127,44 @@ class Package:
         return unfitted.load(self.arrays())
 
     def predict_proba(self, signal: NDArray[np.float32], *, batch: int = 64) -> NDArray[np.float64]:
-        """Return probabilities (n, n_classes) for windows (n, n_chans, n_times) that went through the chain."""
+        """Return probabilities (n, n_classes) for windows (n, n_chans, n_times) that went through the chain.
+
+        Each window is taken alone, as a person's first; `decide` knows what came before.
+        """
         if self.facts.model.family == "estimator":
             return self.estimator().predict_proba(signal)
         import torch
 
+        return self._decide(self.network(), lambda items: torch.from_numpy(signal[items]), len(signal), {}, batch)
+
+    def decide(self, windows: WindowSet, *, batch: int = 64) -> NDArray[np.float64]:
+        """Return probabilities (n, n_classes) for windows, each after what its recording held before it."""
+        if self.facts.model.family == "estimator":
+            return self.estimator().predict_proba(windows.load())
+        import torch
+
+        from .people import people
+
         network = self.network()
+
+        def load(items: NDArray[np.int64]) -> Tensor:
+            return torch.from_numpy(windows.load(items))
+
+        begin = people(network, load, windows.session, windows.start, windows.n_times)
+        return self._decide(network, load, len(windows), begin, batch)
+
+    def _decide(
+        self, network: Network, load: Callable[[NDArray[np.int64]], Tensor], n: int, begin: State, batch: int
+    ) -> NDArray[np.float64]:
+        import torch
+
+        from .people import rows
+
         out = []
         with torch.inference_mode():
-            for at in range(0, len(signal), batch):
-                logits = network(torch.from_numpy(signal[at : at + batch])).logits[:, -1]
+            for at in range(0, n, batch):
+                items = np.arange(at, min(at + batch, n))
+                logits = _last_logits(network(load(items), begin=rows(begin, items)))
                 out.append(torch.softmax(logits.double(), -1).numpy())
         return np.concatenate(out)
 
@@ -145,6 +174,11 @@ class Package:
         if not (self.folder / GRAPH).is_file():
             raise PackageError(f"{self.folder} holds no {GRAPH}", remedy="Run the recipe's 'export' stage")
         return self.folder / GRAPH
+
+
+def _last_logits(output: NetworkOutput) -> Tensor:
+    assert output.logits is not None
+    return output.logits[:, -1]
 
 
 def save(folder: Path, facts: Facts, arrays: Mapping[str, NDArray[Any]]) -> Package:

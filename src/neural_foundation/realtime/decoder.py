@@ -97,14 +97,14 @@ class StreamDecoder(Transducer):
         for i, (a, b) in enumerate(pairwise(edges)):
             if i > 0:
                 self._ring.clear()
-                self.engine.reset()
+                self.engine.next_trial()
             yield clean.values[:, a:b], clean.valid[a:b]
 
     def reset(self, state: State) -> State:
         """Return a state whose model starts anew at the next sample; the chain goes on."""
         self._take(state)
         self._ring.clear()
-        self.engine.reset()
+        self.engine.next_trial()
         return self._give(state)
 
     def token_ends(self, n_clean: int) -> NDArray[np.int64]:

@@ -35,7 +35,10 @@ class StepEngine:
         self._signal = np.zeros((1, self.n_chans, self.hop), np.float32)
         self.signal: NDArray[np.float32] = self._signal[0]
         self.names = [n for n in inputs if n != "signal"]
-        self._buffers = [{n: _buffer(inputs[n]) for n in self.names} for _ in range(2)]
+        changing = {o.name.removeprefix(NEXT) for o in self.session.get_outputs()}
+        first = {n: _buffer(inputs[n]) for n in self.names}
+        self._buffers = [first, {n: _buffer(inputs[n]) if n in changing else first[n] for n in self.names}]
+        self._changing = [n for n in self.names if n in changing]
         n_outputs = int(next(o for o in self.session.get_outputs() if o.name == "logits").shape[-1])
         self._logits = np.zeros((1, 1, n_outputs), np.float32)
         self.logits: NDArray[np.float32] = self._logits[0, 0]
@@ -50,9 +53,17 @@ class StepEngine:
         return self.logits
 
     def reset(self) -> None:
-        """Go back to the state before the first token."""
+        """Go back to the state before the first token of a stream."""
         for array in self._buffers[self._now].values():
             array.fill(0)
+
+    def next_trial(self) -> None:
+        """Go to the state before the first token of a trial; what was heard of the person in the last one is kept."""
+        now = self._buffers[self._now]
+        person = now["person"] + now["heard"] if "person" in now else None
+        self.reset()
+        if person is not None:
+            now["person"][:], now["trial"][:] = person, 1
 
     @property
     def live(self) -> dict[str, NDArray[Any]]:
@@ -74,6 +85,7 @@ class StepEngine:
         _bind(binding.bind_output, "logits", self._logits)
         for name in self.names:
             _bind(binding.bind_input, name, self._buffers[source][name])
+        for name in self._changing:
             _bind(binding.bind_output, f"{NEXT}{name}", self._buffers[target][name])
         return binding
 

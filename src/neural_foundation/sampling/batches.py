@@ -6,7 +6,7 @@ Shapes: signal (batch, n_chans, n_times) float32 volts; target (batch,) class in
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -29,7 +29,8 @@ class Batch:
     """What one step sees.
 
     subject : the index given to the network. identity : who it truly is, which `subject` may hide (validation comes
-    as from a new subject, 0). items : (batch,) which windows these are. (seed, epoch, step, item) decide
+    as from a new subject, 0). items : (batch,) which windows these are. begin : what of the network's start state is
+    otherwise, B first. (seed, epoch, step, item) decide
     every random choice; validation has step -1.
     """
 
@@ -41,6 +42,7 @@ class Batch:
     seed: int
     epoch: int = 0
     step: int = -1
+    begin: Mapping[str, Tensor] | None = None
 
     def __len__(self) -> int:
         return len(self.items)
@@ -52,7 +54,8 @@ class Batch:
     def to(self, device: torch.device | str) -> Batch:
         """Return the batch on a device."""
         names = ("signal", "target", "subject", "identity")
-        return replace(self, **{n: getattr(self, n).to(device) for n in names})
+        begin = None if self.begin is None else {n: t.to(device) for n, t in self.begin.items()}
+        return replace(self, begin=begin, **{n: getattr(self, n).to(device) for n in names})
 
 
 class Source:

@@ -125,6 +125,15 @@ def continuous(paths: Sequence[Path], length_s: float, hop_s: float) -> WindowSe
     return _window_set(spec, length_s, paths, rows)
 
 
+def apart(start: Indices, n_times: int) -> Indices:
+    """Return the indices of windows that do not overlap: a stream can start anew only after a window has ended."""
+    kept: list[int] = []
+    for i in np.argsort(start, kind="stable"):
+        if not kept or start[i] >= start[kept[-1]] + n_times:
+            kept.append(int(i))
+    return np.array(kept, np.int64)
+
+
 Row = tuple[int, int, int, int, str, str]
 
 

@@ -17,7 +17,8 @@ from ..base import Bound
 
 def outputs(network: nn.Module, batch: Batch, token_mask: Tensor | None = None) -> Any:
     """Return the NetworkOutput of a batch."""
-    return network(batch.signal, subject=batch.subject, token_mask=token_mask)
+    begin = {} if batch.begin is None else {"begin": batch.begin}
+    return network(batch.signal, subject=batch.subject, token_mask=token_mask, **begin)
 
 
 def token_weights(tokens: int, first: int, rise: float) -> Tensor:

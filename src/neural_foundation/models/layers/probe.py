@@ -10,6 +10,8 @@ likely on the left-out windows. Probing first and fine-tuning after distorts goo
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import combinations
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,27 +24,58 @@ PARTS = 5
 
 
 class Probe(NamedTuple):
-    """logits = features @ weight.T + bias; weight (K, F), bias (K,). `penalty` is the one that was chosen."""
+    """logits = features @ weight.T + bias; weight (K, F), bias (K,). `penalty` and `used` blocks were chosen."""
 
     weight: Float
     bias: Float
     penalty: float
+    used: tuple[int, ...]
 
 
-def probe(features: NDArray[Any], target: NDArray[Any], group: NDArray[Any], n_classes: int) -> Probe:
-    """Return the probe for features (n, F), class indices (n,) and the groups (n,) that are left out whole."""
-    x = np.asarray(features, np.float64)
-    mean = x.mean(0)
-    x = x - mean
+def probe(blocks: Sequence[NDArray[Any]], target: NDArray[Any], group: NDArray[Any], n_classes: int) -> Probe:
+    """Return the probe for features in blocks (n, F_b), class indices (n,) and groups (n,) that are left out whole.
+
+    Blocks are kinds of features (powers, relations): each has the same weight, however many features it has. More
+    blocks are used only where they err less on left-out groups by more than one standard error of the difference
+    (the rule of Breiman et al. 1984, paired by group). F is the sum of F_b; an unused block's weight is 0.
+    """
+    means = [np.asarray(x, np.float64).mean(0) for x in blocks]
+    centred = [np.asarray(x, np.float64) - m for x, m in zip(blocks, means, strict=True)]
+    grams = [x @ x.T / x.shape[1] for x in centred]
     onehot = np.eye(n_classes)[target]
-    gram = x @ x.T / x.shape[1]
+    choices = [c for n in range(1, len(blocks) + 1) for c in combinations(range(len(blocks)), n)]
+    tried = [_best(_mean(grams, c), onehot, group) for c in choices]
+    kept = _simplest(choices, [((held - onehot) ** 2).mean(1) for _, held in tried], group)
+    used, (penalty, held) = choices[kept], tried[kept]
+    scale = SCALES[int(np.argmin([_cross_entropy(s * held, target) for s in SCALES]))]
+    dual, offset = _solve(_mean(grams, used), onehot, np.array([penalty]))
+    weight = np.concatenate(
+        [(b in used) * scale * dual[0].T @ x / (x.shape[1] * len(used)) for b, x in enumerate(centred)], axis=1
+    )
+    return Probe(weight, scale * offset - weight @ np.concatenate(means), penalty, used)
+
+
+def _mean(grams: Sequence[Float], choice: Sequence[int]) -> Float:
+    return np.asarray(sum(grams[b] for b in choice) / len(choice))
+
+
+def _best(gram: Float, onehot: Float, group: NDArray[Any]) -> tuple[float, Float]:
+    """Return the penalty that errs least on left-out groups, and the scores (n, K) there."""
     held = _left_out(gram, onehot, group)
-    errors = ((held - onehot) ** 2).mean((1, 2))
-    best = int(np.argmin(errors))
-    scale = SCALES[int(np.argmin([_cross_entropy(s * held[best], target) for s in SCALES]))]
-    dual, offset = _solve(gram, onehot, PENALTIES[best : best + 1])
-    weight = scale * dual[0].T @ x / x.shape[1]
-    return Probe(weight, scale * offset - weight @ mean, float(PENALTIES[best]))
+    best = int(np.argmin(((held - onehot) ** 2).mean((1, 2))))
+    return float(PENALTIES[best]), held[best]
+
+
+def _simplest(choices: Sequence[tuple[int, ...]], errors: Sequence[Float], group: NDArray[Any]) -> int:
+    """Return the place of the choice that errs least (n,), of as few blocks as the spread over groups allows."""
+    of = np.unique(group, return_inverse=True)[1]
+    by_group = [np.bincount(of, e) / np.bincount(of) for e in errors]
+    kept = 0
+    for i, choice in enumerate(choices):
+        gain = by_group[kept] - by_group[i]
+        least = np.std(gain) / max(len(gain) - 1, 1) ** 0.5 if len(choice) > len(choices[kept]) else 0.0
+        kept = i if gain.mean() > least else kept
+    return kept
 
 
 def _left_out(gram: Float, onehot: Float, group: NDArray[Any]) -> Float:

@@ -107,7 +107,19 @@ class Resonators(nn.Module):
         return torch.zeros(batch, self.n_resonators, 4, filters, dtype=torch.float64, device=device)
 
     def forward(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return power (B, M, K, R), slow waves (B, M, K, 2 R_slow), both float32, and the state after.
+        """Return power (B, M, K, R), slow waves (B, M, K, 2 R_slow), both float32, and the state after."""
+        responses, state = self.responses(x, state)
+        powers, waves = [], []
+        for h, slow in zip(responses, self.slow, strict=True):
+            powers.append(h.square().sum(1).mean(0))
+            if slow:
+                waves.append(h[-1, :, :slow].flatten(0, 1))
+        power = torch.cat(powers).permute(2, 1, 3, 0)
+        wave = torch.cat(waves).permute(2, 1, 3, 0) if waves else power[..., :0]
+        return power, wave, state
+
+    def responses(self, x: Tensor, state: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Return b of each scale, (S, 2, R_s, M, B, K) float32 with real and imaginary part, and the state after.
 
         Inside, time within the hop and resonators come first and tokens and virtual channels last, N = B K, so that
         every step is one matrix product and none moves memory about.
@@ -118,18 +130,12 @@ class Resonators(nn.Module):
         samples = x.reshape(batch, filters, tokens, self.hop).permute(3, 2, 0, 1).reshape(self.hop, -1)  # (P, M N)
         left = (ends @ samples).view(self.n_resonators, 4 * tokens, batch * filters)
         before, state = self._carry(left, state, coefficients, tokens)
-        powers, waves = [], []
-        for i, (kernel, free, start) in enumerate(
-            zip(within, passed, torch.split(before, [4 * n for n in self.counts]), strict=True)
-        ):
+        starts = torch.split(before, [4 * n for n in self.counts])
+        responses = []
+        for scale, n, kernel, free, start in zip(self.scales, self.counts, within, passed, starts, strict=True):
             h = torch.addmm(kernel @ samples, free, start.reshape(start.shape[0], -1))
-            h = h.view(self.scales[i].sub_steps, 2, self.counts[i], tokens, batch, filters)
-            powers.append(h.square().sum(1).mean(0))
-            if self.slow[i]:
-                waves.append(h[-1, :, : self.slow[i]].flatten(0, 1))
-        power = torch.cat(powers).permute(2, 1, 3, 0)
-        wave = torch.cat(waves).permute(2, 1, 3, 0) if waves else power[..., :0]
-        return power, wave, state
+            responses.append(h.view(scale.sub_steps, 2, n, tokens, batch, filters))
+        return responses, state
 
     def coefficients(self) -> tuple[Tensor, Tensor, Tensor]:
         """Return 1 / tau and angular frequency per sample, and the gain of one pole; each (R,) float64."""

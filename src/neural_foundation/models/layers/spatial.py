@@ -124,6 +124,7 @@ class SpatialFilter(nn.Module):
         self._fixed: Tensor | None = None
         self.free_names = tuple(n for n, p in zip(ch_names, places, strict=True) if p is None)
         known = [p for p in places if p is not None]
+        self._known: dict[int, Position] = {}
         self.mixing = nn.Parameter(torch.zeros(n_filters, n_sites))
         self.free = nn.Parameter(torch.zeros(n_filters, len(self.free_names))) if self.free_names else None
         self.register_buffer("interpolate", torch.zeros(n_sites, len(places)), persistent=False)
@@ -166,17 +167,29 @@ class SpatialFilter(nn.Module):
                 allowed="channels with a position, or with a name the model was built with",
                 remedy="Set a montage (e.g. standard_1020) on the recording",
             )
-        phi = np.zeros((self.n_sites, len(positions)))
-        if known:
-            phi[:, known] = interpolation(
-                [p for i, p in enumerate(positions) if i in known and p is not None], canonical_sites(self.n_sites)
-            )
+        self._known = {i: p for i, p in enumerate(positions) if i in known and p is not None}
+        phi = self._interpolated(self.n_sites, len(positions))
         expand = np.zeros((len(self.free_names), len(positions)))
         for channel, column in free.items():
             expand[column, channel] = 1.0
         device = self.mixing.device
         self.interpolate = torch.tensor(phi, dtype=torch.float32, device=device)
         self.expand = torch.tensor(expand, dtype=torch.float32, device=device)
+
+    def onto(self, n_sites: int) -> Tensor:
+        """Return the interpolation (n_sites, C) from the bound montage; zeros where no channel has a position."""
+        return torch.tensor(self._interpolated(n_sites, self.n_chans), dtype=torch.float32, device=self.mixing.device)
+
+    def _interpolated(self, n_sites: int, n_chans: int) -> Array:
+        phi = np.zeros((n_sites, n_chans))
+        if self._known:
+            phi[:, list(self._known)] = interpolation(list(self._known.values()), canonical_sites(n_sites))
+        return phi
+
+    @property
+    def n_known(self) -> int:
+        """Channels of the bound montage whose position is known and used."""
+        return len(self._known)
 
     @property
     def n_chans(self) -> int:

@@ -101,7 +101,7 @@ def predict(output: Output, windows: WindowSet) -> Predictions:
             allowed="context: trial",
             remedy="Set the model's context to 'trial' to score it on windows",
         )
-    probability = package.predict_proba(test.load())
+    probability = package.decide(test)
     axes = output.manifest["facts"]["item"]
     fold_index = np.full(len(test), int(fold.name) if fold.name.isdigit() else 0)
     seed = np.full(len(test), int(axes.get("seed", 0)))

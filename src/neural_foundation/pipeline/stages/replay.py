@@ -17,7 +17,7 @@ from ...metrics import coherence
 from ...models.package import Package
 from ...realtime.decoder import StreamDecoder
 from ...recordings import Session
-from ...sampling.windows import labelled
+from ...sampling.windows import apart, labelled
 from ..stage import Job, Port, Stage
 from .prepare import Prepared, raw_session
 from .split import Fold
@@ -124,15 +124,6 @@ def stream(
             job.progress(i, len(starts), f"live: {at / signal.spec.sfreq:.0f} s of {session.session_id}")
     rest = decoder.flush(state)
     return np.concatenate([*values, rest.values], 1), np.concatenate([*valid, rest.valid]), seconds
-
-
-def apart(start: NDArray[np.int64], n_times: int) -> NDArray[np.int64]:
-    """Return the indices of windows that do not overlap: a stream can start anew only after a window has ended."""
-    kept: list[int] = []
-    for i in np.argsort(start):
-        if not kept or start[i] >= start[kept[-1]] + n_times:
-            kept.append(int(i))
-    return np.array(kept)
 
 
 def _spans(ends: NDArray[np.int64], starts: NDArray[np.int64], at: NDArray[np.int64]) -> list[tuple[int, int]]:
