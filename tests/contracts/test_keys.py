@@ -165,7 +165,14 @@ def test_each_kind_has_a_key_of_its_own() -> None:
     [
         (
             SignalSpec(sfreq=100, ch_names=("C3",)),
-            {"sfreq": 200, "ch_names": ("C4",), "ch_types": ("eeg",), "positions": ((0, 0, 1),), "subject": "S"},
+            {
+                "sfreq": 200,
+                "ch_names": ("C4",),
+                "ch_types": ("eeg",),
+                "positions": ((0, 0, 1),),
+                "subject": "S",
+                "units": ("T",),
+            },
         ),
         (TargetSpec(classes=("a",)), {"task": "regression", "classes": ("b",), "names": ("x",)}),
     ],

@@ -72,6 +72,7 @@ class SignalSpec(Spec):
 
     sfreq : samples per second. ch_names, ch_types : one per channel (types as in MNE: eeg, eog, ecg, emg, misc).
     positions : electrode positions in metres, head frame; None where unknown. subject : pseudonym of who it is.
+    units : one per channel where some are not volts ("m/s", "degC", "" for a number); empty: all are volts.
     """
 
     sfreq: float = Field(gt=0)
@@ -79,10 +80,11 @@ class SignalSpec(Spec):
     ch_types: tuple[str, ...] = ()
     positions: tuple[Position | None, ...] = ()
     subject: str | None = None
+    units: tuple[str, ...] = ()
 
     @model_validator(mode="after")
     def _one_per_channel(self) -> SignalSpec:
-        for name in ("ch_types", "positions"):
+        for name in ("ch_types", "positions", "units"):
             if getattr(self, name) and len(getattr(self, name)) != len(self.ch_names):
                 raise ValueError(f"{name} has {len(getattr(self, name))} entries for {len(self.ch_names)} channels")
         if len(set(self.ch_names)) != len(self.ch_names):

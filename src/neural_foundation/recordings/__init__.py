@@ -1,6 +1,7 @@
 """Recordings: one lazy `Session` for every file format. Importing it loads neither MNE nor h5py."""
 
 from .edf_write import quantisation_bound, write_edf
+from .events import Series, Spikes
 from .fif import read_events_fif
 from .hdf5_write import write_session
 from .quarantine import Survey, open_all, survey
@@ -13,8 +14,10 @@ __all__ = [
     "ArraySignal",
     "Intervals",
     "Reader",
+    "Series",
     "Session",
     "Signal",
+    "Spikes",
     "Survey",
     "open_all",
     "quantisation_bound",

@@ -1,8 +1,8 @@
-"""What every reader gives: a lazy `Session` of signals and labelled intervals.
+"""What every reader gives: a lazy `Session` of signals, spikes, uneven series and labelled intervals.
 
-Shapes: values (n_chans, n_times) float32 in volts; valid (n_times,) True where a sample can be trusted.
-Times are seconds on the file's own clock: sample i of a signal lies at `start_s + i / sfreq`, and intervals count on
-the same clock.
+Shapes: values (n_chans, n_times) float32, in volts unless the signal's spec names another unit; valid (n_times,) True
+where a sample can be trusted. Times are seconds on the file's own clock: sample i of a signal lies at
+`start_s + i / sfreq`, and all else counts on the same clock.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,10 +20,12 @@ from numpy.typing import NDArray
 from ..core.errors import DataError, one_of
 from ..core.specs import SignalSpec
 from ..core.stream import Chunk
+from .events import Series, Spikes
 
 Floats = NDArray[np.float64]
 Values = NDArray[np.float32]
 Mask = NDArray[np.bool_]
+T_co = TypeVar("T_co", covariant=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +72,10 @@ class Intervals:
         same_times = np.array_equal(self.start_s, other.start_s) and np.array_equal(self.end_s, other.end_s)
         return same_times and self.label == other.label
 
+    def slice(self, start_s: float, stop_s: float) -> Intervals:
+        """Return the intervals that overlap [start_s, stop_s), whole; an event counts where it is."""
+        return Intervals.of(r for r in self if r[0] < stop_s and (r[1] > start_s or r[0] >= start_s))
+
     def only(self, *labels: str) -> Intervals:
         """Return the intervals with one of these labels."""
         return Intervals.of(row for row in self if row[2] in labels)
@@ -85,7 +92,7 @@ class Signal(ABC):
         self.closed = False
 
     def read(self, start: int = 0, stop: int | None = None) -> Values:
-        """Return the samples [start, stop) in volts, float32 (n_chans, stop - start).
+        """Return the samples [start, stop), float32 (n_chans, stop - start), in volts or the unit of the spec.
 
         Raises DataError outside 0 <= start <= stop <= n_times, RecordingError where the file cannot give them.
         """
@@ -142,11 +149,48 @@ class ArraySignal(Signal):
         return self.mask[start:stop].copy()
 
 
-class Session:
-    """One recording: its signals by name (the primary one first), its trials, and who it is of.
+class SignalSlice(Signal):
+    """A stretch of another signal, as lazy as that one, on the same clock."""
 
-    subject : a pseudonym; no reader passes personal fields on. `trials` may be given as a function that is called
-    once, when they are first asked for. Close it, or use it as a context manager.
+    def __init__(self, whole: Signal, first: int, stop: int) -> None:
+        super().__init__(whole.spec, stop - first, whole.start_s + first / whole.spec.sfreq)
+        self._whole, self._first = whole, first
+
+    def _read(self, start: int, stop: int) -> Values:
+        return self._whole.read(self._first + start, self._first + stop)
+
+    def _valid(self, start: int, stop: int) -> Mask:
+        return self._whole.valid(self._first + start, self._first + stop)
+
+
+class Lazy(Mapping[str, T_co]):
+    """A mapping whose values may be given as functions; each is called once, when its value is first asked for."""
+
+    def __init__(self, given: Mapping[str, T_co | Callable[[], T_co]], what: str) -> None:
+        self._given, self._what = dict(given), what
+
+    def __getitem__(self, name: str) -> T_co:
+        if name not in self._given:
+            raise DataError(f"There are no {self._what} '{name}'", allowed=one_of(self._given))
+        value = self._given[name]
+        if callable(value):
+            value = self._given[name] = value()
+        return value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._given)
+
+    def __len__(self) -> int:
+        return len(self._given)
+
+
+class Session:
+    """One recording: its modalities by name (the primary signal first), its trials, and who it is of.
+
+    signals : regularly sampled, each at its own rate. spikes : spike trains. series : unevenly sampled.
+    intervals : labelled stretches other than `trials`. All count on one clock; `slice` cuts them together.
+    subject : a pseudonym; no reader passes personal fields on. `trials`, and each of spikes, series and intervals, may
+    be given as a function that is called once, when they are first asked for. Close it, or use it as a context manager.
     """
 
     def __init__(
@@ -156,9 +200,15 @@ class Session:
         signals: Mapping[str, Signal],
         trials: Intervals | Callable[[], Intervals] | None = None,
         *,
+        spikes: Mapping[str, Spikes | Callable[[], Spikes]] | None = None,
+        series: Mapping[str, Series | Callable[[], Series]] | None = None,
+        intervals: Mapping[str, Intervals | Callable[[], Intervals]] | None = None,
         close: Callable[[], None] | None = None,
     ) -> None:
         self.session_id, self.subject, self.signals = session_id, subject, dict(signals)
+        self.spikes: Mapping[str, Spikes] = Lazy(spikes or {}, "spikes")
+        self.series: Mapping[str, Series] = Lazy(series or {}, "series")
+        self.intervals: Mapping[str, Intervals] = Lazy(intervals or {}, "intervals")
         self._trials: Intervals | Callable[[], Intervals] = Intervals() if trials is None else trials
         self._close = close
 
@@ -182,6 +232,24 @@ class Session:
             raise DataError(f"Session '{self.session_id}' has no signal '{name}'", allowed=one_of(self.signals))
         return self.signals[name]
 
+    def slice(self, start_s: float, stop_s: float) -> Session:
+        """Return the session of [start_s, stop_s): every modality cut by time, on the same clock, as lazy as this one.
+
+        A sample, spike or row counts where it lies; an interval where it overlaps, and stays whole. Closing the slice
+        leaves this session open. DataError where the times are not in order.
+        """
+        if not start_s <= stop_s:
+            raise DataError(f"Cannot cut from {start_s:g} to {stop_s:g} s", allowed="start_s <= stop_s")
+        return Session(
+            self.session_id,
+            self.subject,
+            {name: _cut(signal, start_s, stop_s) for name, signal in self.signals.items()},
+            lambda: self.trials.slice(start_s, stop_s),
+            spikes={n: partial(_sliced, self.spikes, n, start_s, stop_s) for n in self.spikes},
+            series={n: partial(_sliced, self.series, n, start_s, stop_s) for n in self.series},
+            intervals={n: partial(_sliced, self.intervals, n, start_s, stop_s) for n in self.intervals},
+        )
+
     def close(self) -> None:
         """Release the file; a second call does nothing."""
         close, self._close = self._close, None
@@ -198,3 +266,14 @@ class Session:
 
     def __repr__(self) -> str:
         return f"Session('{self.session_id}', subject='{self.subject}', signals={self.signals})"
+
+
+def _cut(signal: Signal, start_s: float, stop_s: float) -> Signal:
+    """Return the samples whose time lies in [start_s, stop_s); a rounding error of a time is no sample."""
+    at = [np.ceil(round((t - signal.start_s) * signal.spec.sfreq, 6)) for t in (start_s, stop_s)]
+    first, stop = (int(np.clip(a, 0, signal.n_times)) for a in at)
+    return SignalSlice(signal, first, stop)
+
+
+def _sliced(held: Mapping[str, Any], name: str, start_s: float, stop_s: float) -> Any:
+    return held[name].slice(start_s, stop_s)
