@@ -33,11 +33,12 @@ from .layers.decay import running_sum
 from .layers.gradient_reversal import reverse_gradient
 from .layers.linear_attention import Backbone, RMSNorm
 from .layers.relations import Relations
-from .layers.resonators import Resonators, Scale, spaced
+from .layers.resonators import Resonators
 from .layers.spatial import SpatialFilter
 from .layers.subjects import PRIOR, SubjectAdapter
 from .layers.templates import Templates, relative
 from .multiscale import Multiscale
+from .multiscale_scales import usable_scales
 from .network import Network, NetworkOutput, State
 
 log = logging.getLogger(__name__)
@@ -52,36 +53,6 @@ def seeded(seed: int) -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(seed, "multiscale"))
         yield
-
-
-def usable_scales(spec: Multiscale, sfreq: float, hop: int) -> tuple[list[Scale], tuple[str, ...]]:
-    """Return the scales that a rate can carry, and the names of those left out (under two samples long)."""
-    kept, left = [], []
-    for length, count in zip(spec.scales_s, spec.resonators, strict=True):
-        scale = Scale(length, _centres(spec, length, count, sfreq), _sub_steps(length, hop / sfreq, hop))
-        if length * sfreq < 2:
-            left.append(scale.name)
-        else:
-            kept.append(scale)
-    if not kept:
-        raise SpecError(
-            f"At {sfreq:g} Hz none of the scales {', '.join(left)} is two samples long",
-            remedy="Give longer scales_s or a higher rate",
-        )
-    return kept, tuple(left)
-
-
-def _centres(spec: Multiscale, length: float, count: int, sfreq: float) -> tuple[float, ...]:
-    """Return centre frequencies: evenly spaced from 0.3 s on; one period or more long, and under 0.45 of the rate."""
-    top = 0.45 * sfreq
-    low = max(spec.low_hz, 0.4 / length) if length >= 0.05 else 0.1 / length
-    high = spec.high_hz if length >= 0.05 else max(100.0, 1.0 / length)
-    high = min(high, top)
-    return spaced(min(low, high / 2), high, count, logarithmic=length < 0.3)
-
-
-def _sub_steps(length: float, hop_s: float, hop: int) -> int:
-    return max(1, min(hop, round(hop_s / (length if length < 0.05 else length / 2))))
 
 
 class MultiscaleNetwork(Network):
