@@ -29,10 +29,12 @@ NEEDED: dict[str, dict[str, Any]] = {
     "bandpass": {"low_hz": 1.0, "high_hz": 40.0},
     "pick": {"channels": ["Cz"]},
     "recordings": {"events": {"l": "left", "r": "right"}},
+    "dandi": {"dandiset": "000128"},
     "gradient": {"objective": "classify"},
     "prepare": {"dataset": "simulated_motor_imagery"},
     "fit": {"learner": "estimator"},
 }
+LAYOUT = {"signals": {"lfp": {"values": "x", "sfreq": 100, "unit": "V"}}}
 # fields that need another one beside them
 TOGETHER: dict[tuple[str, str], dict[str, Any]] = {
     ("multiscale", "scales_s"): {"scales_s": [0.01, 0.1, 0.5, 1.0]},
@@ -44,6 +46,10 @@ TOGETHER: dict[tuple[str, str], dict[str, Any]] = {
     ("split", "subjects"): {"subjects": ["S1"]},
     ("tangent_space", "frequencies"): {"bands": [], "frequencies": [7.0, 9.0]},
     ("recordings", "events"): {"events": {"l": "left", "r": "right", "f": "foot"}},
+    **{(kind, "layout"): {"layout": LAYOUT} for kind in ("csv", "mapped_hdf5", "mat", "npy", "parquet")},
+    ("dandi", "dandiset"): {"dandiset": "000129"},
+    ("dandi", "version"): {"version": "draft"},
+    ("dandi", "events"): {"events": {"l": "left", "r": "right"}},
     ("prepare", "dataset"): {"dataset": {"kind": "simulated_motor_imagery", "erd": 0.5}},
     ("prepare", "signals"): {"signals": [{"kind": "notch", "hz": 60}]},
     ("prepare", "windows"): {"windows": {"length_s": 3.0}},

@@ -23,6 +23,9 @@ _ADVICE = {
     errno.EDQUOT: "The disk quota is used up. Free some space and run again; nothing finished is lost",
     errno.EROFS: "The folder is on a read-only file system. Choose another with --output",
     errno.ENOTDIR: "A part of the path is a file. Choose another with --output",
+    errno.ENOENT: "The folder cannot be made there. Choose another with --output",
+    errno.EPERM: "That is not allowed there. Choose another folder with --output",
+    errno.EIO: "The disk reports an error. Check it, and choose another folder with --output",
     errno.EACCES: "You may not write there. Choose another folder with --output",
 }
 

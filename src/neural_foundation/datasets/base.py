@@ -7,6 +7,7 @@ order the classes stand. An item is one recording; its subject is the group that
 from __future__ import annotations
 
 import os
+import re
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,8 +16,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from ..core.errors import DataError, did_you_mean, one_of
+from ..core.errors import DataError, RecordingError, did_you_mean, one_of
 from ..core.specs import Spec, off_key
+from .sources import Source
 
 if TYPE_CHECKING:
     from ..recordings import Session
@@ -29,7 +31,8 @@ class DatasetInfo:
     """The facts of a dataset.
 
     n_subjects : how many the published set has (a copy may hold fewer). sfreq, n_chans : what its files hold;
-    None where that depends on the files or on the settings. note : what a user of it must know.
+    None where that depends on the files or on the settings. note : what a user of it must know. files : how the files
+    that it reads are named, below the folder of the dataset.
     """
 
     title: str
@@ -40,6 +43,7 @@ class DatasetInfo:
     sfreq: float | None = None
     n_chans: int | None = None
     note: str = ""
+    files: str = ""
 
 
 @dataclass(frozen=True)
@@ -76,11 +80,18 @@ class Dataset(Spec):
 
 
 class Files(Dataset):
-    """Base of the datasets that read files which somebody else wrote."""
+    """Base of the datasets that read files which somebody else wrote.
+
+    folders : how its folder may be named under NEURAL_FOUNDATION_DATA, the first one where `data fetch` makes it.
+    source : where the files are published; None where that is nowhere. published : names of the published files that
+    this dataset reads, relative to its folder, the group `subject` being whose they are.
+    """
 
     subjects: tuple[str, ...] | None = Field(None, min_length=1, description="only these subjects; default: all found")
     exclude: tuple[str, ...] = Field((), description="leave these subjects out")
     folders: ClassVar[tuple[str, ...]] = ()
+    source: ClassVar[Source | None] = None
+    published: ClassVar[re.Pattern[str] | None] = None
 
     @abstractmethod
     def found(self, root: Path) -> list[Item]:
@@ -93,6 +104,15 @@ class Files(Dataset):
             raise DataError(f"No recordings of {self.info.title} under {root}", remedy="Check `path`")
         return _restricted(found, self.subjects, self.exclude)
 
+    def raw_files(self, item: Item) -> tuple[Path, ...]:
+        for file in item.files:
+            if not file.is_file():
+                remedy = (
+                    f"The recording '{item.id}' needs it: complete the copy, or leave its subject out with `exclude`"
+                )
+                raise RecordingError(file, "there is no such file", remedy=remedy)
+        return item.files
+
     def root(self) -> Path:
         """Return the folder of the files; DataError where it is unknown or missing."""
         if self.path is not None:
@@ -100,10 +120,23 @@ class Files(Dataset):
                 raise DataError(f"The path {self.path} does not exist", remedy="Check `path`")
             return self.path
         base = os.environ.get(DATA_FOLDER)
-        for name in self.folders if base else ():
+        for name in self.places() if base else ():
             if (candidate := Path(str(base)) / name).is_dir():
                 return candidate
-        raise DataError(_nowhere(self.info, base, self.folders), remedy=_where_to_get(self.info))
+        raise DataError(_nowhere(self.info, base, self.places()), remedy=_where_to_get(self.info))
+
+    def places(self) -> tuple[str, ...]:
+        """Return the names its folder may have under the folder of all data."""
+        return self.folders
+
+    def origin(self) -> Source | None:
+        """Return where the files are published; None where that is nowhere."""
+        return self.source
+
+    def subject_of(self, name: str) -> str | None:
+        """Return whose a published file is; None where this dataset does not read it."""
+        match = self.published.fullmatch(name) if self.published else None
+        return match["subject"] if match else None
 
 
 def _nowhere(info: DatasetInfo, base: str | None, folders: Sequence[str]) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from .base import DatasetInfo, Files, Item
 from .labels import with_trials
+from .sources import PhysioNet, Source
 
 if TYPE_CHECKING:
     from ..recordings import Session
@@ -25,6 +26,8 @@ class EEGMAT(Files):
 
     kind: Literal["eegmat"] = "eegmat"
     folders: ClassVar[tuple[str, ...]] = ("eegmat",)
+    source: ClassVar[Source | None] = PhysioNet("eegmat")
+    published: ClassVar[re.Pattern[str] | None] = re.compile(r"(?P<subject>Subject\d+)_[12]\.edf")
     info: ClassVar[DatasetInfo] = DatasetInfo(
         title="EEG during mental arithmetic tasks",
         licence="ODC-By 1.0",
@@ -40,6 +43,7 @@ class EEGMAT(Files):
             "Rest always precedes task, so time is confounded with the class. The authors filtered the data and "
             "removed artefacts by ICA. Windows of one subject in training and test inflate scores."
         ),
+        files="SubjectNN_1.edf (rest), SubjectNN_2.edf (task)",
     )
 
     def classes(self) -> tuple[str, ...]:

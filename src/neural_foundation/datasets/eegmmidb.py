@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from .base import DatasetInfo, Files, Item
 from .labels import classified, with_trials
+from .sources import PhysioNet, Source
 
 if TYPE_CHECKING:
     from ..recordings import Session
@@ -22,6 +23,8 @@ class EEGMMIDB(Files):
 
     kind: Literal["eegmmidb"] = "eegmmidb"
     folders: ClassVar[tuple[str, ...]] = ("eegmmidb", "eegmmidb-s001")
+    source: ClassVar[Source | None] = PhysioNet("eegmmidb")
+    published: ClassVar[re.Pattern[str] | None] = re.compile(r"(?P<subject>S\d{3})/S\d{3}R(04|08|12)\.edf")
     info: ClassVar[DatasetInfo] = DatasetInfo(
         title="EEG motor movement and imagery",
         licence="open access on PhysioNet (ODC-By 1.0; read its page before you pass files on)",
@@ -37,6 +40,7 @@ class EEGMMIDB(Files):
             "Subjects S088, S092 and S100 are published at 128 Hz with other trial lengths, and S104 has odd trials; "
             "most studies leave these four out with `exclude`. A trial lasts about 4.1 s."
         ),
+        files="SNNN/SNNNR04.edf, R08, R12 (also without the folder)",
     )
 
     def classes(self) -> tuple[str, ...]:

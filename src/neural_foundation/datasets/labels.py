@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ..core.errors import DataError, did_you_mean, one_of
@@ -12,10 +13,19 @@ if TYPE_CHECKING:
 
 
 def with_trials(session: Session, trials: Intervals, *, session_id: str) -> Session:
-    """Return the session with other trials and another id; closing it closes the file."""
+    """Return the session with other trials and another id, all else as it was; closing it closes the file."""
     from ..recordings import Session
 
-    return Session(session_id, session.subject, session.signals, trials, close=session.close)
+    return Session(
+        session_id,
+        session.subject,
+        session.signals,
+        trials,
+        spikes={name: partial(session.spikes.__getitem__, name) for name in session.spikes},
+        series={name: partial(session.series.__getitem__, name) for name in session.series},
+        intervals={name: partial(session.intervals.__getitem__, name) for name in session.intervals},
+        close=session.close,
+    )
 
 
 def classified(

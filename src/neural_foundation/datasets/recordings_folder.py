@@ -54,12 +54,7 @@ class Recordings(Files):
     @field_validator("events")
     @classmethod
     def _two_classes(cls, events: Events) -> Events:
-        labels = [label for label, _ in events]
-        if repeated := {label for label in labels if labels.count(label) > 1}:
-            raise ValueError(f"label {one_of(sorted(repeated))} is named twice")
-        if len({name for _, name in events}) < 2:
-            raise ValueError("a decoder needs two classes or more; name labels of at least two")
-        return events
+        return two_classes(events)
 
     @field_validator("subject")
     @classmethod
@@ -122,6 +117,16 @@ class Recordings(Files):
 _HOW = "Change the expression, or narrow the files with `pattern`"
 
 
+def two_classes(events: Events) -> Events:
+    """Return the events; ValueError where a label is named twice, or there are fewer than two classes."""
+    labels = [label for label, _ in events]
+    if repeated := {label for label in labels if labels.count(label) > 1}:
+        raise ValueError(f"label {one_of(sorted(repeated))} is named twice")
+    if len({name for _, name in events}) < 2:
+        raise ValueError("a decoder needs two classes or more; name labels of at least two")
+    return events
+
+
 def recording_files(root: Path, pattern: str | None) -> list[Path]:
     """Return the recordings under a folder in the order of their names; hidden files are left out."""
     if root.is_file():
@@ -133,8 +138,9 @@ def recording_files(root: Path, pattern: str | None) -> list[Path]:
     seen = [p for p in paths if not any(part.startswith(".") for part in p.relative_to(root).parts)]
     if pattern is not None:
         return seen
-    known = _extensions()
-    return [p for p in seen if p.name.lower().endswith(known) and not _stem(p.name).endswith(_NO_RAW)]
+    from ..recordings.table import is_recording
+
+    return [p for p in seen if is_recording(p) and not _stem(p.name).endswith(_NO_RAW)]
 
 
 def _extensions() -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from ..core.errors import RecordingError, one_of
 from ..core.specs import SignalSpec
 from .base import DatasetInfo, Files, Item
 from .labels import classified, with_trials
+from .sources import GitHub, Source
 
 if TYPE_CHECKING:
     from ..recordings import Intervals, Session
@@ -42,6 +43,12 @@ class SSVEPExo(Files):
     kind: Literal["ssvep_exo"] = "ssvep_exo"
     rest: bool = Field(False, description="also decode rest, as the first of four classes")
     folders: ClassVar[tuple[str, ...]] = ("ssvep-exo", "dataset-ssvep-exoskeleton")
+    source: ClassVar[Source | None] = GitHub(
+        "sylvchev/dataset-ssvep-exoskeleton", "faf331c1707135a62fcf08db6575d1553c56e196"
+    )
+    published: ClassVar[re.Pattern[str] | None] = re.compile(
+        r"(?P<subject>subject\d+)/record-\[[^\]]+\](_raw|-eve)\.fif"
+    )
     info: ClassVar[DatasetInfo] = DatasetInfo(
         title="SSVEP for an exoskeleton",
         licence="CC0 1.0",
@@ -57,6 +64,7 @@ class SSVEPExo(Files):
             "The values are not volts (standard deviation about 0.007): normalise each recording. Some subjects have "
             "two recordings, minutes apart. A duplicate and the recordings that the authors exclude are left out."
         ),
+        files="subjectNN/record-[TIME]_raw.fif with subjectNN/record-[TIME]-eve.fif",
     )
 
     def classes(self) -> tuple[str, ...]:
@@ -68,8 +76,12 @@ class SSVEPExo(Files):
         return [
             Item(f"{f.parent.name}-{m[1]}", f.parent.name, (f, f.with_name(f"record-[{m[1]}]-eve.fif")))
             for m, f in matches
-            if not any(f.parent.name == subject and m[1].endswith(time) for subject, time in _LEFT_OUT)
+            if not _left_out(f.parent.name, m[1])
         ]
+
+    def subject_of(self, name: str) -> str | None:
+        subject = super().subject_of(name)
+        return None if subject is None or _left_out(subject, name[name.index("[") + 1 : name.index("]")]) else subject
 
     def open(self, item: Item, folder: Path) -> Session:
         from ..recordings import read
@@ -84,6 +96,10 @@ class SSVEPExo(Files):
             session.close()
             raise
         return with_trials(session, trials, session_id=item.id)
+
+
+def _left_out(subject: str, stamp: str) -> bool:
+    return any(subject == who and stamp.endswith(time) for who, time in _LEFT_OUT)
 
 
 def _placed(spec: SignalSpec) -> SignalSpec:

@@ -17,5 +17,15 @@ DATASETS = KindTable(
         "eegmat": Row(f"{_HERE}.eegmat:EEGMAT", "Rest against mental arithmetic, 36 people, 19 EEG channels."),
         "ssvep_exo": Row(f"{_HERE}.ssvep_exo:SSVEPExo", "Flicker at 13, 17 and 21 Hz, 12 people, 8 EEG channels."),
         "eegmmidb": Row(f"{_HERE}.eegmmidb:EEGMMIDB", "Imagined left and right fist, 109 people, 64 EEG channels."),
+        "bci_iv_2a": Row(
+            f"{_HERE}.bci_iv_2a:BCICompetitionIV2a", "Imagery of hands, feet and tongue, 9 people, 22 EEG."
+        ),
+        "bci_iv_2b": Row(
+            f"{_HERE}.bci_iv_2b:BCICompetitionIV2b", "Imagery of hands, 9 people, 3 bipolar EEG channels."
+        ),
+        "sleep_edf": Row(f"{_HERE}.sleep_edf:SleepEDF", "Sleep stages of whole nights, 78 people, 2 EEG channels."),
+        "chb_mit": Row(f"{_HERE}.chb_mit:CHBMIT", "Epileptic seizures, 23 children, 22 bipolar EEG channels."),
+        "tusz": Row(f"{_HERE}.tusz:TUSZ", "Epileptic seizures in clinical EEG, 675 people; needs an account."),
+        "dandi": Row(f"{_HERE}.dandi:DandiSet", "The NWB files of any dandiset, Neural Latents among them."),
     },
 )

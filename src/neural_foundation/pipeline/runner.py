@@ -57,6 +57,7 @@ def run(
     tasks = plan.tasks if stage is None else plan.up_to(stage)
     began, ran = time.monotonic(), Ran()
     with lock(plan.root):
+        pseudonyms((), plan.root)  # makes the key, before workers read it
         todo = _select(tasks, ran)
         try:
             _in_process(todo, plan.root, device, command, report, ran) if workers == 1 else _in_parallel(

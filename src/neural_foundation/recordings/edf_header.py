@@ -59,8 +59,11 @@ class Header:
         return self.width * sum(f.n for f in self.fields)
 
 
-def read_header(path: Path, *, width: int) -> Header:
-    """Return the header of an EDF (width 2) or BDF (width 3) file, checked against the size of the file."""
+def read_header(path: Path, *, width: int, unused: re.Pattern[str] | None = None) -> Header:
+    """Return the header of an EDF (width 2) or BDF (width 3) file, checked against the size of the file.
+
+    unused : labels of inputs that the caller leaves out; their ranges, which recorders leave empty, are not read (NaN).
+    """
     size = file_size(path)
     with path.open("rb") as file:
         fixed = file.read(_FIXED)
@@ -70,7 +73,7 @@ def read_header(path: Path, *, width: int) -> Header:
         text = file.read(_FIXED * n_fields)
     if len(text) < _FIXED * n_fields:
         fail(path, f"it ends after {size} bytes, inside its header of {_FIXED * (n_fields + 1)}", remedy=_AGAIN)
-    header = _header(path, fixed, text, n_fields, width)
+    header = _header(path, fixed, text, n_fields, width, unused)
     _check_size(header, size)
     return header
 
@@ -80,7 +83,7 @@ def fail(path: Path, given: str, *, allowed: str = "", remedy: str = "Export the
     raise RecordingError(path, given, allowed=allowed, remedy=remedy)
 
 
-def _header(path: Path, fixed: bytes, text: bytes, n_fields: int, width: int) -> Header:
+def _header(path: Path, fixed: bytes, text: bytes, n_fields: int, width: int, unused: re.Pattern[str] | None) -> Header:
     n_records = _integer(path, "number of records", fixed[236:244])
     if n_records == -1:
         remedy = "The recorder did not close it; close or repair it with the recorder's software"
@@ -88,7 +91,7 @@ def _header(path: Path, fixed: bytes, text: bytes, n_fields: int, width: int) ->
     if n_records < 1:
         fail(path, f"the number of records is {n_records}", allowed="1 or more")
     record_s = _number(path, "record duration", fixed[244:252])
-    fields = _fields(path, text, n_fields, width)
+    fields = _fields(path, text, n_fields, width, unused)
     annotations_only = all(is_annotation(f) for f in fields)
     if record_s < 0 or (record_s == 0 and not annotations_only):
         fail(path, f"the record duration is {record_s:g} s", allowed="more than 0")
@@ -121,7 +124,7 @@ def _variant(path: Path, fixed: bytes, width: int) -> str:
     return ""
 
 
-def _fields(path: Path, text: bytes, n_fields: int, width: int) -> tuple[Field, ...]:
+def _fields(path: Path, text: bytes, n_fields: int, width: int, unused: re.Pattern[str] | None) -> tuple[Field, ...]:
     columns, at = [], 0
     for size in _WIDTHS:
         columns.append([text[at + i * size : at + (i + 1) * size] for i in range(n_fields)])
@@ -130,17 +133,21 @@ def _fields(path: Path, text: bytes, n_fields: int, width: int) -> tuple[Field, 
     fields: list[Field] = []
     at = 0
     for row in zip(labels, units, p_min, p_max, d_min, d_max, counts, strict=True):
-        fields.append(_field(path, row, len(fields), at, width))
+        fields.append(_field(path, row, len(fields), at, width, unused))
         at += width * fields[-1].n
     return tuple(fields)
 
 
-def _field(path: Path, row: tuple[bytes, ...], index: int, at: int, width: int) -> Field:
+def _field(
+    path: Path, row: tuple[bytes, ...], index: int, at: int, width: int, unused: re.Pattern[str] | None
+) -> Field:
     label, unit, p_min, p_max, d_min, d_max, count = row
     name = _ascii(path, f"label of signal {index + 1}", label)
     if not name:
         fail(path, f"signal {index + 1} has no label", allowed="1 to 16 characters")
     of = f"of signal '{name}'"
+    if unused is not None and unused.fullmatch(name):
+        return Field(name, "", math.nan, math.nan, _samples(path, of, count), at)
     low, high = _number(path, f"physical minimum {of}", p_min), _number(path, f"physical maximum {of}", p_max)
     first, last = _integer(path, f"digital minimum {of}", d_min), _integer(path, f"digital maximum {of}", d_max)
     limit = 1 << (8 * width - 1)
@@ -150,11 +157,16 @@ def _field(path: Path, row: tuple[bytes, ...], index: int, at: int, width: int) 
         fail(path, f"the physical range {of} is {low:g} to {high:g}", allowed=f"up to {MAX_PHYSICAL:g}")
     if low == high:
         fail(path, f"the physical minimum and maximum {of} are both {low:g}", allowed="two different numbers")
+    n = _samples(path, of, count)
+    gain = (high - low) / (last - first)
+    return Field(name, _unit(path, of, unit), gain, low - first * gain, n, at)
+
+
+def _samples(path: Path, of: str, count: bytes) -> int:
     n = _integer(path, f"samples a record {of}", count)
     if n < 1:
         fail(path, f"the number of samples a record {of} is {n}", allowed="1 or more")
-    gain = (high - low) / (last - first)
-    return Field(name, _unit(path, of, unit), gain, low - first * gain, n, at)
+    return n
 
 
 def _check_size(header: Header, size: int) -> None:

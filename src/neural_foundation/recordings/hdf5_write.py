@@ -1,6 +1,6 @@
-"""Write a session as HDF5 in temporaldata's layout, streaming: bounded memory, whole or absent, reproducible bytes.
+"""Write one signal and its trials as HDF5 in temporaldata's layout, streaming: bounded memory, whole or absent.
 
-Layout (temporaldata 0.1: `Data.load(path)` opens it):
+Layout (temporaldata 0.1: `Data.load(path)` opens it; equal input gives equal bytes):
 
     /                 Data; attributes format_version, absolute_start
     /brainset, /session, /subject    Data with `id`
@@ -12,14 +12,17 @@ Layout (temporaldata 0.1: `Data.load(path)` opens it):
 
 `eeg/domain` holds the same runs, but its outer ends are those of the array even where samples there are not valid:
 temporaldata takes them for the times of the first and last sample. `/domain` tells the truth at the ends as well.
-Text is kept in ASCII, as temporaldata needs it, with Python's `unicode_escape` for all else.
+Text is kept in ASCII, as temporaldata needs it, with Python's `unicode_escape` for all else. Where some channels are
+not in volts, /channels has a column `unit`; where the trials have facts, /trials has their columns. The format_version
+is then 2, so that no older program takes the channels for volts.
+`write_whole_session` writes whatever else a session holds.
 """
 
 from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -30,9 +33,11 @@ from ..core.errors import DataError, StreamError
 from ..core.specs import SignalSpec
 from ..core.store import atomic, writing
 from ..core.stream import Chunk
+from .hdf5_layout import FORMAT_VERSION, PLAIN_VERSION, arrays, attributes, create, group, head, interval, text
+from .hdf5_tables import put_intervals
+from .interval_table import facts_of
 from .session import Intervals
 
-FORMAT_VERSION = 1
 BLOCK_BYTES = 1 << 24
 
 Runs = NDArray[np.int64]
@@ -71,22 +76,37 @@ def _beside(path: Path) -> Iterator[IO[bytes]]:
 
 def _collect(raw: IO[bytes], spec: SignalSpec, chunks: Iterable[Chunk]) -> tuple[Runs, int]:
     """Append the chunks to a raw file, time first; return the valid runs (n_runs, 2) and the number of samples."""
-    edges: list[NDArray[np.int64]] = []
-    last, n_times, first = False, 0, None
+    valid, first = ValidRuns(), None
     for chunk in chunks:
         first = chunk.start if first is None else first
-        _check(chunk, spec, first + n_times)
+        check_chunk(chunk, spec, first + valid.n_times)
         raw.write(np.ascontiguousarray(chunk.values.T, dtype="<f4").tobytes())
-        flips = np.flatnonzero(np.diff(chunk.valid, prepend=last))
-        edges.append(flips + n_times)
-        n_times += chunk.n_times
-        last = bool(chunk.valid[-1]) if chunk.n_times else last
-    ends = [np.array([n_times])] if last else []
-    joined = np.concatenate([*edges, *ends, np.zeros(0)]).astype(np.int64)
-    return joined.reshape(-1, 2), n_times
+        valid.add(chunk.valid)
+    return valid.runs(), valid.n_times
 
 
-def _check(chunk: Chunk, spec: SignalSpec, expected: int) -> None:
+class ValidRuns:
+    """The valid runs (n_runs, 2) of a mask that comes piece by piece."""
+
+    def __init__(self) -> None:
+        self.n_times = 0
+        self._last = False
+        self._edges: list[NDArray[np.int64]] = []
+
+    def add(self, valid: NDArray[np.bool_]) -> None:
+        """Append the mask (n_times,) of the samples that follow."""
+        self._edges.append(np.flatnonzero(np.diff(valid, prepend=self._last)) + self.n_times)
+        self.n_times += len(valid)
+        self._last = bool(valid[-1]) if len(valid) else self._last
+
+    def runs(self) -> Runs:
+        """Return start and stop of each run, in samples."""
+        ends = [np.array([self.n_times])] if self._last else []
+        return np.concatenate([*self._edges, *ends, np.zeros(0)]).astype(np.int64).reshape(-1, 2)
+
+
+def check_chunk(chunk: Chunk, spec: SignalSpec, expected: int) -> None:
+    """Raise StreamError unless the chunk fits and follows, DataError where a valid sample is not finite."""
     if chunk.values.ndim != 2 or len(chunk.values) != spec.n_chans or chunk.valid.shape != (chunk.n_times,):
         shapes = f"values {chunk.values.shape} and validity {chunk.valid.shape}"
         raise StreamError(f"A chunk has {shapes}", allowed=f"({spec.n_chans}, n_times) and (n_times,)")
@@ -112,76 +132,47 @@ def _write(
     trials: Intervals,
     start_s: float,
 ) -> None:
-    file = _create(path)
-    with file:
-        _attributes(file, "Data", absolute_start=0.0, format_version=FORMAT_VERSION)
-        for name, word in (("brainset", "neural_foundation"), ("session", session_id), ("subject", subject)):
-            _attributes(_group(file, name), "Data", absolute_start=0.0, id=word)
-        _channels(_group(file, "channels"), spec)
-        series = _group(file, "eeg")
-        _attributes(series, "RegularTimeSeries", sampling_rate=float(spec.sfreq))
+    with create(path, 4 * n_times * spec.n_chans + 64 * len(trials)) as file:
+        table = bool(facts_of(trials)[0])
+        head(file, FORMAT_VERSION if spec.units or table else PLAIN_VERSION, session_id, subject)
+        channels = spec if spec.ch_types else spec.replace(ch_types=("eeg",) * spec.n_chans)
+        write_channels(group(file, "channels"), channels.replace(positions=spec.positions or (None,) * spec.n_chans))
+        series = group(file, "eeg")
+        attributes(series, "RegularTimeSeries", sampling_rate=float(spec.sfreq))
         _copy(raw, series, n_times, spec.n_chans)
         times = start_s + runs / spec.sfreq
-        anchored = times.copy() if len(times) else np.full((1, 2), start_s)
-        anchored[0, 0], anchored[-1, 1] = start_s, start_s + n_times / spec.sfreq
-        _interval(_group(series, "domain"), anchored[:, 0], anchored[:, 1])
-        _interval(_group(file, "domain"), times[:, 0], times[:, 1])
-        _arrays(_group(file, "eeg_validity"), "ArrayDict", start=runs[:, 0], stop=runs[:, 1])
-        _interval(_group(file, "trials"), trials.start_s, trials.end_s, label=_text(trials.label))
+        write_domain(series, times, start_s, start_s + n_times / spec.sfreq)
+        interval(group(file, "domain"), times[:, 0], times[:, 1])
+        arrays(group(file, "eeg_validity"), "ArrayDict", {"start": runs[:, 0], "stop": runs[:, 1]})
+        if table:
+            put_intervals(file, "trials", trials)
+        else:
+            interval(group(file, "trials"), trials.start_s, trials.end_s, {"label": text(trials.label)})
 
 
-def _create(path: Path) -> Any:
-    """Return a new HDF5 file whose metadata carry checksums (format of HDF5 1.10) and no times."""
-    import h5py
-
-    creation = h5py.h5p.create(h5py.h5p.FILE_CREATE)
-    creation.set_obj_track_times(False)
-    access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
-    access.set_libver_bounds(h5py.h5f.LIBVER_V110, h5py.h5f.LIBVER_V110)
-    name = str(path).encode()
-    return h5py.File(h5py.h5f.create(name, h5py.h5f.ACC_TRUNC, fcpl=creation, fapl=access))
-
-
-def _group(parent: Any, name: str) -> Any:
-    import h5py
-
-    creation = h5py.h5p.create(h5py.h5p.GROUP_CREATE)
-    creation.set_obj_track_times(False)
-    return h5py.Group(h5py.h5g.create(parent.id, name.encode(), gcpl=creation))
+def write_channels(table: Any, spec: SignalSpec) -> None:
+    """Write what is known of the channels: id, and position, type and unit where the spec gives them."""
+    columns: dict[str, Any] = {"id": text(spec.ch_names)}
+    if spec.positions:
+        columns["position"] = np.array([p or (np.nan,) * 3 for p in spec.positions], float).reshape(-1, 3)
+    if spec.ch_types:
+        columns["type"] = text(spec.ch_types)
+    if spec.units:
+        columns["unit"] = text(spec.units)
+    arrays(table, "ArrayDict", columns)
 
 
-def _channels(group: Any, spec: SignalSpec) -> None:
-    positions = [p or (np.nan,) * 3 for p in spec.positions or (None,) * spec.n_chans]
-    arrays: dict[str, Any] = {"id": _text(spec.ch_names), "position": np.array(positions, float).reshape(-1, 3)}
-    _arrays(group, "ArrayDict", **arrays, type=_text(spec.ch_types or ("eeg",) * spec.n_chans))
+def write_domain(series: Any, times: NDArray[np.float64], start_s: float, end_s: float) -> None:
+    """Write the valid runs (n_runs, 2) in seconds as the domain of a series, its outer ends those of the array."""
+    anchored = times.copy() if len(times) else np.full((1, 2), start_s)
+    anchored[0, 0], anchored[-1, 1] = start_s, end_s
+    interval(group(series, "domain"), anchored[:, 0], anchored[:, 1])
 
 
-def _copy(raw: IO[bytes], group: Any, n_times: int, n_chans: int) -> None:
-    signal = group.create_dataset("signal", shape=(n_times, n_chans), dtype="<f4")
+def _copy(raw: IO[bytes], series: Any, n_times: int, n_chans: int) -> None:
+    signal = series.create_dataset("signal", shape=(n_times, n_chans), dtype="<f4")
     raw.seek(0)
     step = max(1, BLOCK_BYTES // (4 * max(n_chans, 1)))
     for at in range(0, n_times, step):
         n = min(step, n_times - at)
         signal[at : at + n] = np.frombuffer(raw.read(4 * n * n_chans), "<f4").reshape(n, n_chans)
-
-
-def _interval(group: Any, start: Any, end: Any, **others: Any) -> None:
-    _arrays(group, "Interval", start=start, end=end, **others)
-    group.attrs["timekeys"] = np.array(["start", "end"], dtype="S")
-
-
-def _arrays(group: Any, kind: str, **arrays: Any) -> None:
-    for name, array in arrays.items():
-        group.create_dataset(name, data=array)
-    words = [name for name, array in arrays.items() if array.dtype.kind == "S"]
-    _attributes(group, kind, _unicode_keys=np.array(words, dtype="S"))
-
-
-def _attributes(group: Any, kind: str, **others: Any) -> None:
-    for name, value in {"object": kind, **others}.items():
-        group.attrs[name] = value
-
-
-def _text(words: Sequence[str]) -> NDArray[np.bytes_]:
-    escaped = [word.encode("unicode_escape") for word in words]
-    return np.array(escaped, dtype=f"S{max([1, *map(len, escaped)])}")

@@ -26,6 +26,10 @@ class Reader(Spec):
         """Return whether a file of this name that starts with `head` can be of this format."""
         return any(head.startswith(magic) for magic in self.magic)
 
+    def takes(self, path: Path) -> bool:
+        """Return whether a search through a folder takes a file with an ending of this format for a recording."""
+        return True
+
     def open(self, path: Path, *, subject: str | None = None) -> Session:
         """Return the lazy session of `path`; RecordingError where the file is not what it says it is."""
         raise NotImplementedError

@@ -177,6 +177,9 @@ class Lazy(Mapping[str, T_co]):
             value = self._given[name] = value()
         return value
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._given
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._given)
 

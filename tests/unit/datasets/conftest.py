@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from neural_foundation.core.kinds import Row as KindRow
 from neural_foundation.core.specs import SignalSpec
-from neural_foundation.recordings import Intervals, write_edf
+from neural_foundation.recordings import READERS, Intervals, write_edf
 
 Row = tuple[float, float, str]
 WriteEdf = Callable[..., Path]
@@ -34,3 +35,17 @@ def edf() -> WriteEdf:
         return path
 
     return write
+
+
+@pytest.fixture
+def nwb_reader(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make sure that `read` knows NWB."""
+    if "nwb" not in READERS.rows:
+        monkeypatch.setitem(READERS.rows, "nwb", KindRow("neural_foundation.recordings.nwb:Nwb", "NWB"))
+
+
+@pytest.fixture
+def gdf_reader(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make sure that `read` knows GDF."""
+    if "gdf" not in READERS.rows:
+        monkeypatch.setitem(READERS.rows, "gdf", KindRow("neural_foundation.recordings.gdf:Gdf", "GDF"))

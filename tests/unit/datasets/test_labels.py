@@ -8,7 +8,7 @@ import pytest
 from neural_foundation.core.errors import DataError
 from neural_foundation.core.specs import SignalSpec
 from neural_foundation.datasets.labels import classified, with_trials
-from neural_foundation.recordings import ArraySignal, Intervals, Session
+from neural_foundation.recordings import ArraySignal, Intervals, Session, Spikes
 
 FOUND = Intervals.of([(0.0, 1.0, "a"), (1.0, 1.0, "b"), (2.0, 3.0, "c")])
 
@@ -24,6 +24,23 @@ def test_a_session_with_other_trials_closes_the_same_file() -> None:
     second.close()
     second.close()
     assert closed == [True]
+
+
+def test_all_else_of_a_session_stays_and_stays_lazy() -> None:
+    asked: list[str] = []
+
+    def spikes() -> Spikes:
+        asked.append("spikes")
+        return Spikes.of({"a": [0.5]})
+
+    first = Session("file", "anna", {}, FOUND, spikes={"units": spikes}, intervals={"epochs": FOUND})
+    second = with_trials(first, Intervals(), session_id="run-1")
+    assert list(second.spikes) == ["units"]
+    assert asked == []
+    assert second.spikes["units"].times_s.tolist() == [0.5]
+    assert second.spikes["units"] is first.spikes["units"]
+    assert asked == ["spikes"]
+    assert second.intervals["epochs"] is FOUND
 
 
 def test_durations_in_the_file_win_over_the_given_one() -> None:

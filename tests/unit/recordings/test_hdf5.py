@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from neural_foundation.core.errors import DataError, RecordingError, StoreError,
 from neural_foundation.core.specs import SignalSpec
 from neural_foundation.core.stream import Chunk
 from neural_foundation.recordings import ArraySignal, Intervals, read, write_session
+from neural_foundation.recordings.interval_table import IntervalTable
 
 SPEC = SignalSpec(
     sfreq=64.0, ch_names=("Fp1", "Cz", "Ä\\x"), ch_types=("eeg", "eeg", "misc"), positions=((0.1, 0.2, 0.3), None, None)
@@ -121,6 +123,39 @@ def test_the_same_bytes(tmp_path: Path) -> None:
     assert write(tmp_path / "c.h5", chunks=chunks).read_bytes() == first
 
 
+@pytest.mark.skipif(not h5py.version.hdf5_version.startswith("2."), reason="these bytes were written by HDF5 2")
+@pytest.mark.parametrize(
+    ("gaps", "digest"),
+    [
+        ([], "48a54ff818acc77071eda42b183d52353ffafae3b8ce34971836d414d48a0124"),
+        ([0, 1, 100, 101, 319], "a6ffc50e5e58bb7b827d23625abfa5921c34cf7ea0fb8e9eb3dc4f72280feb79"),
+    ],
+)
+def test_the_bytes_of_released_sessions_stay(tmp_path: Path, gaps: list[int], digest: str) -> None:
+    values = np.arange(960, dtype=np.float32).reshape(3, 320) / np.float32(7)
+    valid = ~np.isin(np.arange(320), gaps)
+    written = write(tmp_path / "x.h5", chunks=ArraySignal(values, SPEC, valid=valid).chunks(100))
+    assert hashlib.sha256(written.read_bytes()).hexdigest() == digest
+
+
+@pytest.mark.skipif(not h5py.version.hdf5_version.startswith("2."), reason="these bytes were written by HDF5 2")
+def test_the_bytes_of_a_bare_session_stay(tmp_path: Path) -> None:
+    spec = SignalSpec(sfreq=250.0, ch_names=("a",))
+    write_session(tmp_path / "x.h5", session_id="s", subject="p", spec=spec, chunks=[])
+    digest = "4b3ed079441c6f35ec5422f44b4a6c420ac69cb1365a8022819108ff5cce680c"
+    assert hashlib.sha256((tmp_path / "x.h5").read_bytes()).hexdigest() == digest
+
+
+def test_units_and_facts_of_trials_are_kept(tmp_path: Path) -> None:
+    spec = SPEC.replace(units=("V", "V", "m/s"))
+    trials = IntervalTable([10.5, 11.0], [11.0, 12.0], ("a", "b"), {"go_s": (10.6, 11.7), "choice": (1, -1)}, ("go_s",))
+    with read(write(tmp_path / "x.h5", spec=spec, trials=trials)) as session:
+        assert session.signal.spec == spec.replace(subject="p")
+        assert session.trials == trials
+    with h5py.File(tmp_path / "x.h5") as file:
+        assert file.attrs["format_version"] == 2  # so that no older program takes m/s for volts
+
+
 def test_samples_are_contiguous_float32(tmp_path: Path) -> None:
     with h5py.File(write(tmp_path / "x.h5")) as file:
         samples = file["eeg/signal"]
@@ -178,7 +213,7 @@ def damage(path: Path, change: Any) -> Path:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda f: f.attrs.__setitem__("format_version", 2), "format_version 2 is newer.*Upgrade neural-foundation"),
+        (lambda f: f.attrs.__setitem__("format_version", 3), "format_version 3 is newer.*Upgrade neural-foundation"),
         (lambda f: f.attrs.__setitem__("format_version", 0), "format_version is .*0"),
         (lambda f: f.attrs.__setitem__("format_version", "x"), "format_version is 'x'"),
         (lambda f: f.attrs.__setitem__("object", "Spikes"), "holds no session"),

@@ -121,5 +121,8 @@ def test_spikes_are_made_once_and_only_when_asked_for() -> None:
     made = Session("s", "p", {}, spikes={"u": lambda: calls.append(1) or Spikes()})
     assert len(made.spikes) == 1
     assert calls == []
+    assert "u" in made.spikes
+    assert "v" not in made.spikes
+    assert calls == []
     assert made.spikes["u"] is made.spikes["u"]
     assert calls == [1]

@@ -13,17 +13,19 @@ from neural_foundation.recordings.table import extensions
 
 
 def test_all_extensions() -> None:
-    assert extensions() == (".bdf", ".edf", ".fif", ".fif.gz", ".h5", ".hdf5")
+    arrays = {".csv", ".mat", ".npy", ".npz", ".parquet", ".spike_times.npy", ".tsv"}
+    signals = {".bdf", ".edf", ".fif", ".fif.gz", ".gdf", ".h5", ".hdf5", ".nwb", ".set", ".vhdr"}
+    assert set(extensions()) == arrays | signals
 
 
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("x.vmrk", "'.vmrk' files cannot be read here. These are the markers .* convert the .vhdr beside it"),
-        ("x.eeg", "convert the .vhdr beside it"),
-        ("x.fdt", "convert the .set beside it"),
-        ("x.set", "no reader for EEGLAB.*read_raw_eeglab"),
-        ("x.GDF", "read_raw_gdf"),
+        ("x.vmrk", "'.vmrk' files cannot be read here. These are the markers .* open the .vhdr beside it"),
+        ("x.eeg", "open the .vhdr beside it"),
+        ("x.fdt", "open the .set beside it"),
+        ("x.set", "does not start as EEGLAB files do"),
+        ("x.GDF", "does not start as GDF files do"),
         ("x.txt", "no reader for the extension '.txt'. Allowed: '.bdf', .* Convert it"),
         ("x", "it has no extension"),
         ("x.edf", "does not start as EDF files do"),
@@ -78,3 +80,27 @@ def test_survey_goes_on(edf: Any, tmp_path: Path) -> None:
     assert bad == list(found.bad)
     for session in sessions:
         session.close()
+
+
+def test_what_shares_a_container_is_named_with_both_endings(tmp_path: Path) -> None:
+    (tmp_path / "x.edf").write_bytes(b"MATLAB 5.0 MAT-file, Platform: GLNXA64".ljust(200))
+    with pytest.raises(RecordingError, match=r"content is EEGLAB or MAT. Rename it to .set or .mat"):
+        read(tmp_path / "x.edf")
+
+
+def test_hdf5_that_is_no_session_is_asked_for_a_layout(tmp_path: Path) -> None:
+    import h5py
+    import numpy as np
+
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file["raw/values"] = np.arange(12.0).reshape(2, 6)
+    with pytest.raises(RecordingError, match=r"(?s)layout.*raw/values"):
+        read(tmp_path / "x.h5")
+    signals = {"lfp": {"values": "raw/values", "axes": "channel time", "sfreq": 10, "unit": "mV"}}
+    with read(tmp_path / "x.h5", layout={"signals": signals}) as session:
+        assert session["lfp"].read()[1].tolist() == pytest.approx([0.006, 0.007, 0.008, 0.009, 0.010, 0.011])
+
+
+def test_a_layout_for_a_format_that_has_its_own_is_refused(edf: Any) -> None:
+    with pytest.raises(RecordingError, match="EDF files say themselves what is where. Give no layout"):
+        read(edf(), layout={"signals": {"eeg": {"values": "a", "axes": "time channel", "sfreq": 1, "unit": "V"}}})
