@@ -80,7 +80,10 @@ class PrepareFolder(Prepare):
         return [f for f in _listed(self.dataset)[item["recording"]].files if os.access(f, os.R_OK)]
 
     def run(self, job: Job) -> None:
+        from ..recordings.isolated import rehearse
+
         try:
+            rehearse(self.recording(job.item).files[0])
             super().run(job)
             self._add_windows(job.folder / "session.h5", job)
         except DataError as error:

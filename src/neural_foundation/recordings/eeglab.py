@@ -67,6 +67,7 @@ class Eeglab(Reader):
     kind: Literal["eeglab"] = "eeglab"
     extensions: ClassVar[tuple[str, ...]] = (".set",)
     magic: ClassVar[tuple[bytes, ...]] = (_V5, _V73)
+    c_library: ClassVar[bool] = True
 
     def open(self, path: Path, *, subject: str | None = None) -> Session:
         if path.suffix.lower() in (".fdt", ".dat"):

@@ -46,6 +46,7 @@ class Hdf5(Reader):
     kind: Literal["hdf5"] = "hdf5"
     extensions: ClassVar[tuple[str, ...]] = (".h5", ".hdf5")
     magic: ClassVar[tuple[bytes, ...]] = (b"\x89HDF\r\n\x1a\n",)
+    c_library: ClassVar[bool] = True
 
     def open(self, path: Path, *, subject: str | None = None) -> Hdf5Session:
         import h5py

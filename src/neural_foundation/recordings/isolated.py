@@ -25,10 +25,12 @@ from typing import Any
 from ..core import errors
 from ..core.errors import DataError, NeuralFoundationError, RecordingError
 from .isolated_child import encode, find
+from .reader import file_size
 from .session import Intervals, Session, Signal
-from .table import read
+from .table import read, uses_c_library
 
 TIMEOUT_S = 60.0
+BYTES_PER_S = 2e6  # slower than any disk: what takes longer hangs
 MEMORY_MB = 2048.0
 START_S = 60.0
 MAX_ANSWER = 1 << 26
@@ -108,6 +110,26 @@ def facts(path: Path, subject: str | None = None) -> dict[str, Any]:
             **_events(session),
             "trials": _intervals(session.trials),
         }
+
+
+def rehearse(path: Path | str, *, memory_mb: float = MEMORY_MB) -> None:
+    """Read a stranger's file to its end in a child process, where a library in C parses it; else do nothing.
+
+    What a hostile file can do to HDF5 or Arrow, a crash, an endless loop, it does there. Readers without such a
+    library need no rehearsal. The time allowed grows with the file. Raises RecordingError as `isolated` does.
+    """
+    path = Path(path)
+    if uses_c_library(path):
+        isolated(read_through, path, timeout_s=TIMEOUT_S + file_size(path) / BYTES_PER_S, memory_mb=memory_mb)
+
+
+def read_through(path: Path) -> int:
+    """Read all that a recording holds, in blocks, and return the number of samples of its signals."""
+    with read(path) as session:
+        for held in (session.spikes, session.series, session.intervals):
+            list(held.values())
+        len(session.trials)
+        return sum(chunk.values.size for signal in session.signals.values() for chunk in signal.chunks())
 
 
 def _signal(signal: Signal) -> dict[str, Any]:

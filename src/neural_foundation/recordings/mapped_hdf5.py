@@ -34,6 +34,7 @@ class MappedHdf5(MappedReader):
     kind: Literal["mapped_hdf5"] = "mapped_hdf5"
     extensions: ClassVar[tuple[str, ...]] = (".h5", ".hdf5")
     magic: ClassVar[tuple[bytes, ...]] = (_MAGIC,)
+    c_library: ClassVar[bool] = True
 
     def tree(self, path: Path, layout: Layout | None) -> tuple[Group, Callable[[], object]]:
         return open_groups(path, file_size(path), base=0, matlab=False)

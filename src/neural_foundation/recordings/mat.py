@@ -29,6 +29,7 @@ class Mat(MappedReader):
     kind: Literal["mat"] = "mat"
     extensions: ClassVar[tuple[str, ...]] = (".mat",)
     magic: ClassVar[tuple[bytes, ...]] = (_V5, _V73)
+    c_library: ClassVar[bool] = True
 
     def tree(self, path: Path, layout: Layout | None) -> tuple[Group, Callable[[], object]]:
         size = file_size(path)

@@ -153,6 +153,7 @@ class Nwb(Reader):
     kind: Literal["nwb"] = "nwb"
     extensions: ClassVar[tuple[str, ...]] = (".nwb",)
     magic: ClassVar[tuple[bytes, ...]] = (MAGIC,)
+    c_library: ClassVar[bool] = True
 
     def open(self, path: Path, *, subject: str | None = None) -> Session:
         if path.is_dir() and any((path / name).exists() for name in _ZARR):

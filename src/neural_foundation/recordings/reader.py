@@ -16,11 +16,13 @@ class Reader(Spec):
     """Base of every reader.
 
     extensions : the endings it answers to, lower case, the longest tried first. magic : what its files start with.
+    c_library : whether a library in C parses the files, which a hostile one may crash or hang; see `isolated.rehearse`.
     """
 
     kind: str
     extensions: ClassVar[tuple[str, ...]] = ()
     magic: ClassVar[tuple[bytes, ...]] = ()
+    c_library: ClassVar[bool] = False
 
     def recognises(self, head: bytes, name: str) -> bool:
         """Return whether a file of this name that starts with `head` can be of this format."""

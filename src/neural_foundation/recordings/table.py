@@ -109,6 +109,12 @@ def is_recording(path: Path) -> bool:
     return chosen is not None and chosen.takes(path)
 
 
+def uses_c_library(path: Path) -> bool:
+    """Return whether a library in C parses a file of this name."""
+    chosen = _by_extension(path)
+    return chosen is not None and chosen.c_library
+
+
 def extensions() -> tuple[str, ...]:
     """Return all the extensions that have a reader."""
     return tuple(sorted(e for reader in readers().values() for e in reader.extensions))

@@ -37,6 +37,7 @@ class Parquet(MappedReader):
     kind: Literal["parquet"] = "parquet"
     extensions: ClassVar[tuple[str, ...]] = (".parquet",)
     magic: ClassVar[tuple[bytes, ...]] = (PARQUET,)
+    c_library: ClassVar[bool] = True
 
     def tree(self, path: Path, layout: Layout | None) -> tuple[Group, Callable[[], object]]:
         rows = ParquetRows(path)

@@ -20,7 +20,7 @@ import pytest
 from neural_foundation.core.errors import DataError, MissingExtraError, RecordingError
 from neural_foundation.core.specs import SignalSpec
 from neural_foundation.recordings import ArraySignal, Intervals, write_session
-from neural_foundation.recordings.isolated import facts, probe
+from neural_foundation.recordings.isolated import facts, probe, read_through, rehearse
 
 isolated = importlib.import_module("neural_foundation.recordings.isolated")  # the module, not the function
 run = isolated.isolated
@@ -216,3 +216,15 @@ def test_probe_says_what_read_says(recording: Path, tmp_path: Path) -> None:
         with pytest.raises(RecordingError) as here:
             facts(path)
         assert (str(caught.value), caught.value.path) == (str(here.value), path)
+
+
+def test_a_rehearsal_reads_what_a_library_in_c_parses(tmp_path: Path) -> None:
+    spec = SignalSpec(sfreq=100.0, ch_names=("Cz",))
+    chunks = ArraySignal(np.zeros((1, 500), np.float32), spec).chunks(100)
+    write_session(tmp_path / "a.h5", session_id="a", subject="a", spec=spec, chunks=chunks)
+    rehearse(tmp_path / "a.h5")
+    assert run(read_through, tmp_path / "a.h5") == 500
+    (tmp_path / "b.h5").write_bytes((tmp_path / "a.h5").read_bytes()[:-100])
+    with pytest.raises(RecordingError, match="truncated"):
+        rehearse(tmp_path / "b.h5")
+    rehearse(tmp_path / "no_such.edf")  # our own parser needs none
