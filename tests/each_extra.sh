@@ -7,7 +7,7 @@ python=${1:-python3}
 shift || true
 
 declare -A libraries=(
-  [tracking]="tensorboard mlflow" [hub]="huggingface_hub" [brain]="temporaldata"
+  [tracking]="tensorboard mlflow" [hub]="huggingface_hub" [brain]="temporaldata" [tables]="pyarrow"
   [test]="pytest xdist pytest_cov hypothesis jsonschema" [dev]="mypy" [docs]="sphinx myst_parser numpydoc"
 )
 check() { # EXTRA BIN: what only this extra makes possible
@@ -15,6 +15,7 @@ check() { # EXTRA BIN: what only this extra makes possible
     tracking) "$2/pytest" -q tests/unit/learning -k "tensorboard or mlflow or tracker" ;;
     hub) "$2/pytest" -q tests/unit/api/test_hub.py ;;
     brain) "$2/pytest" -q tests/unit/recordings/test_hdf5.py ;;
+    tables) "$2/pytest" -q tests/unit/recordings/test_tables.py ;;
     test) "$2/pytest" -q tests/unit/core tests/unit/cli ;;
     dev) "$2/ruff" check . && "$2/mypy" ;;
     docs) "$2/pytest" -q tests/unit/test_docs.py -k build ;;
