@@ -83,7 +83,7 @@ def judged(windows: Any, fold: Any, classes: tuple[str, ...], way: Any, seed: in
         def load(items: np.ndarray) -> torch.Tensor:
             return torch.from_numpy(part.load(items))
 
-        begin = people(network, load, part.session, part.start, part.n_times)
+        begin = people(network, load, part.file, part.start, part.n_times)
         parts = [np.arange(a, min(a + 64, len(part))) for a in range(0, len(part), 64)]
         with torch.inference_mode():
             made = [network(load(p), begin=rows(begin, p)) for p in parts]

@@ -112,7 +112,10 @@ class TaskDecoder:
         self._last: Decision | None = None
 
     def reset(self) -> None:
-        """Start the model anew at the next sample, as at the onset of a trial; the cleaning chain goes on."""
+        """Start a trial at the next sample; the cleaning chain goes on, and what alignment knows of the person.
+
+        For another person, `restart()`.
+        """
         self._state = self.decoder.reset(self._state)
         self._last = None
 

@@ -111,12 +111,12 @@ class _Step(nn.Module):
 
 def _graph(network: Network, tokens: int | None, subject: int) -> onnx.ModelProto:
     """Return the graph for a fixed number of tokens, or for any (None)."""
-    step = _Step(network, subject)
     signal = torch.zeros(1, network.n_chans, network.hop * (tokens or 3), device=next(network.parameters()).device)
     state = list(network.start(1).values())
     many = torch.export.Dim("m", min=2, max=1 << 20) * network.hop if tokens is None else None
     was_training = network.training
     network.eval()
+    step = _Step(network, subject)
     try:
         with _quiet(), torch.no_grad(), network.fixed():
             program = torch.onnx.export(

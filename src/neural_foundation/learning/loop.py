@@ -205,7 +205,7 @@ class Training(pl.LightningModule):  # type: ignore[misc]
         def load(items: NDArray[np.int64]) -> Tensor:
             return held.batch(items, seed=0).signal.to(device)
 
-        return people(network, load, np.asarray(windows.session), np.asarray(windows.start), int(windows.n_times))
+        return people(network, load, np.asarray(windows.file), np.asarray(windows.start), int(windows.n_times))
 
     def _judge(self, network: nn.Module, batch: Batch) -> tuple[Tensor, Tensor | None]:
         decisions = getattr(self.loss, "decisions", None)

@@ -69,7 +69,10 @@ class Multiscale(ModelSpec):
     adapter_rank: int = Field(4, ge=1, description="rank of a subject's shift of the features")
     subject_dropout: float = Field(0.5, ge=0, le=1, description="share of training windows taken for the population")
     align_s: float | None = Field(
-        None, gt=0, description="seconds from a trial's onset that make a person's running mean, which is taken out"
+        None,
+        gt=0,
+        description="seconds from a trial's onset that make a person's running mean, which is taken out; training "
+        "people's means are those before training, so let the front end learn slowly (front_end_lr)",
     )
     adversary: float = Field(1.0, ge=0, description="strength of the gradient reversal before the subject classifier")
     checkpointing: bool = Field(
@@ -86,6 +89,8 @@ class Multiscale(ModelSpec):
             raise ValueError("resonators must be 1 or more at each scale; leave a scale out of scales_s instead")
         if self.low_hz >= self.high_hz:
             raise ValueError(f"low_hz {self.low_hz:g} is not below high_hz {self.high_hz:g}")
+        if self.align_s is not None and self.context == "stream":
+            raise ValueError("align_s counts trials, which a model with context 'stream' does not know")
         if any(not 0 < low < high for low, high in self.relations):
             raise ValueError(f"relations are bands 0 < low < high in Hz, got {self.relations}")
         if any(f <= 0 for f in self.tags_hz):

@@ -55,6 +55,14 @@ def seeded(seed: int) -> Iterator[None]:
         yield
 
 
+def _enough(known: int) -> None:
+    if known < 2:
+        raise SignalMismatchError(
+            f"relations and tags_hz need the positions of two or more electrodes, known: {known}",
+            remedy="Set a montage on the recordings, or leave both fields empty",
+        )
+
+
 class MultiscaleNetwork(Network):
     """The network of a `Multiscale` spec, bound to a signal and a target.
 
@@ -132,7 +140,7 @@ class MultiscaleNetwork(Network):
         spec, width = self.spec, self.width
         rank, dropout = spec.adapter_rank, spec.subject_dropout
         self.adapter = SubjectAdapter(
-            self.subjects, self.filters, self.resonators.n_resonators, rank=rank, dropout=dropout
+            self.subjects, self.filters, self.resonators.n_resonators, rank=rank, dropout=dropout, aligned=self.aligned
         )
         self.embed = Templates(self.filters, self.resonators.n_resonators, width)
         self.embed_waves = nn.Linear(self.n_waves, width, bias=False) if self.n_waves else None
@@ -192,11 +200,7 @@ class MultiscaleNetwork(Network):
         return made
 
     def _onto_sites(self) -> Tensor:
-        if self.spatial.n_known < 2:
-            raise SignalMismatchError(
-                f"relations and tags_hz need the positions of two or more electrodes, known: {self.spatial.n_known}",
-                remedy="Set a montage on the recordings, or leave both fields empty",
-            )
+        _enough(self.spatial.n_known)
         return self.spatial.onto(self.spec.relation_sites)
 
     # ---- state -------------------------------------------------------------------------------------------------
@@ -226,6 +230,9 @@ class MultiscaleNetwork(Network):
         names: Sequence[str] | None = None,
     ) -> None:
         """Take signals of another montage from now on; see `SpatialFilter.bind_montage`."""
+        used = [True] * len(positions) if mask is None else list(mask)
+        if self.relations is not None:
+            _enough(sum(u and p is not None for u, p in zip(used, positions, strict=True)))
         self.spatial.bind_montage(positions, mask, names=names)
         if self.relations is not None:
             self.relations.bind(self._onto_sites())
@@ -295,10 +302,10 @@ class MultiscaleNetwork(Network):
         return features[..., : self.n_powers].reshape(*features.shape[:2], self.filters, -1)
 
     def _standardise(
-        self, tokens: Tensor, pooled: Tensor, subject: Tensor | None, state: State | None
+        self, tokens: Tensor, pooled: Tensor, subject: Tensor | None, state: State
     ) -> tuple[Tensor, Tensor]:
         shift = self.adapter(subject, tokens.shape[0])[:, None]
-        if self.aligned and state is not None:
+        if self.aligned:
             shift = shift - self._person(state, subject)[:, None]
         tokens = (tokens - self.feature_mean) / self.feature_std
         powers = (tokens[..., : self.n_powers] + shift).clamp(-LIMIT, LIMIT)
@@ -319,7 +326,7 @@ class MultiscaleNetwork(Network):
     @property
     def align_tokens(self) -> int:
         """Tokens of a trial that a person's mean is made of."""
-        return round((self.spec.align_s or 0.0) * self.signal.sfreq) // self.hop
+        return max(1, round((self.spec.align_s or 0.0) * self.signal.sfreq) // self.hop)
 
     def _hear(self, pooled: Tensor, age: Tensor, state: State) -> State:
         """Note the pooled powers of a trial when `align_s` of it have passed, and that they were heard."""
@@ -327,7 +334,8 @@ class MultiscaleNetwork(Network):
             return state
         ages = age[:, None] + 1 + torch.arange(pooled.shape[1], dtype=torch.float64, device=pooled.device)
         now = ((ages == self.align_tokens) * state["trial"][:, None])[..., None]  # at one token, or at none
-        heard = torch.cat([self._pooled_units(pooled), torch.ones_like(pooled[..., :1])], 2).double()
+        bounded = self._pooled_units(pooled).clamp(-LIMIT, LIMIT)  # no single trial can pull the mean away
+        heard = torch.cat([bounded, torch.ones_like(pooled[..., :1])], 2).double()
         return {**state, "heard": state["heard"] + (now * heard).sum(1)}
 
     def _person(self, state: State, subject: Tensor | None) -> Tensor:
@@ -343,7 +351,8 @@ class MultiscaleNetwork(Network):
                 f"Windows of {signal.shape[2] / self.signal.sfreq:g} s are shorter than align_s {self.spec.align_s:g}",
                 remedy="Set align_s to the windows' length, or less",
             )
-        state = {**self.start(signal.shape[0]), "trial": torch.ones(signal.shape[0], dtype=torch.float64)}
+        state = self.start(signal.shape[0])
+        state["trial"] = torch.ones_like(state["trial"])
         with self.fixed():
             for piece in self._pieces(signal):
                 age = state["age"]
@@ -354,9 +363,9 @@ class MultiscaleNetwork(Network):
     @torch.no_grad()
     def calibrate_people(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
         """Set the mean that is taken out for each training subject, from signals (B, C, T) and subjects (B,)."""
-        total = torch.zeros(self.subjects + 1, self.n_powers + 1, dtype=torch.float64)
+        total = torch.zeros(self.subjects + 1, self.n_powers + 1, dtype=torch.float64, device=self.mask_token.device)
         for signal, subject in batches:
-            total.index_add_(0, subject, self.heard(signal))
+            total.index_add_(0, subject.to(total.device), self.heard(signal))
         mean = total[:, :-1] / total[:, -1:].clamp(min=1)
         mean[0] = 0  # the population is its own mean
         self.adapter.offset.copy_(-mean)

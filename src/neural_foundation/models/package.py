@@ -150,7 +150,7 @@ class Package:
         def load(items: NDArray[np.int64]) -> Tensor:
             return torch.from_numpy(windows.load(items))
 
-        begin = people(network, load, windows.session, windows.start, windows.n_times)
+        begin = people(network, load, windows.file, windows.start, windows.n_times)
         return self._decide(network, load, len(windows), begin, batch)
 
     def _decide(

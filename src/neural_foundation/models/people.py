@@ -24,25 +24,25 @@ Indices = NDArray[np.int64]
 def people(
     network: nn.Module,
     load: Callable[[Indices], Tensor],
-    session: NDArray[Any],
+    recording: NDArray[Any],
     start: Indices,
     n_times: int,
 ) -> State:
     """Return what of the start state is otherwise for each of n windows; nothing for a network without alignment.
 
     load : returns the signals (m, n_chans, n_times) of some windows, on the network's device.
-    session : (n,) the recording each is from.
+    recording : (n,) which one each is from, as its number among the files.
     start : (n,) first sample there. Overlapping windows are no trials one after another: each that begins before the
     last one has ended is left out of the mean.
     """
-    if not getattr(network, "aligned", False):
+    if not getattr(network, "aligned", False) or not len(start):
         return {}
     able: Any = network
     parts = [np.arange(a, min(a + BATCH, len(start))) for a in range(0, len(start), BATCH)]
     heard = torch.cat([able.heard(load(part)).cpu() for part in parts]).numpy()
     person = np.zeros_like(heard)
-    for name in np.unique(session):
-        mine = np.flatnonzero(session == name)
+    for name in np.unique(recording):
+        mine = np.flatnonzero(recording == name)
         person[mine] = _before(heard[mine], start[mine], n_times)
     return {"person": torch.from_numpy(person)}
 

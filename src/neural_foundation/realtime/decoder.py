@@ -21,6 +21,8 @@ from ..signals.chain import chain
 from .engine import StepEngine
 from .ring import Ring
 
+TRIAL = {"trial_n": 0, "trial_valid": True}  # samples since its onset, and whether its window is valid so far
+
 
 class StreamDecoder(Transducer):
     """Decode a live stream.
@@ -53,6 +55,7 @@ class StreamDecoder(Transducer):
         self.output = SignalSpec(sfreq=rate, ch_names=self.classes)
         self.lookahead_s = self.chain.lookahead_s
         self.resets = sorted({round(t * self.chain.output.sfreq) for t in resets_s})
+        self._window = round(facts.windows.length_s * self.chain.output.sfreq)
         self._ring = Ring(self.engine.signal)
         self._owner: State | None = None
         self._warm_up()
@@ -65,7 +68,7 @@ class StreamDecoder(Transducer):
     def start(self) -> State:
         ring = {"values": np.zeros_like(self._ring.values), "filled": 0, "n_valid": 0}
         model = {n: np.zeros_like(a) for n, a in self.engine.state().items()}
-        return {"chain": self.chain.start(), "ring": ring, "model": model, "n_out": 0, "n_clean": 0}
+        return {"chain": self.chain.start(), "ring": ring, "model": model, "n_out": 0, "n_clean": 0, **TRIAL}
 
     def step(self, chunk: Chunk, state: State) -> tuple[Chunk, State]:
         """Return the probabilities of the tokens that `chunk` completes, (n_classes, n_tokens)."""
@@ -81,7 +84,7 @@ class StreamDecoder(Transducer):
         self._take(state)
         rows: list[NDArray[np.float64]] = []
         valid: list[bool] = []
-        for values, ok in self._between_resets(clean, state["n_clean"]):
+        for values, ok in self._between_resets(clean, state):
             for share in self._ring.push(values, ok):
                 rows.append(softmax(self.engine.step()))
                 valid.append(share > 0.5)
@@ -91,20 +94,31 @@ class StreamDecoder(Transducer):
         probability = np.array(rows).T if rows else np.zeros((len(self.classes), 0))
         return Chunk(probability, np.array(valid, bool), first), self._give(state)
 
-    def _between_resets(self, clean: Chunk, at: int) -> Iterator[tuple[NDArray[Any], NDArray[np.bool_]]]:
-        """Yield the chunk's samples and validity, cut where the model's state starts anew; `at` is its first index."""
+    def _between_resets(self, clean: Chunk, state: State) -> Iterator[tuple[NDArray[Any], NDArray[np.bool_]]]:
+        """Yield the chunk's samples and validity, cut where the model's state starts anew."""
+        at = state["n_clean"]
         edges = [0, *(m - at for m in self.resets if at <= m < at + clean.n_times), clean.n_times]
         for i, (a, b) in enumerate(pairwise(edges)):
             if i > 0:
-                self._ring.clear()
-                self.engine.next_trial()
+                self._next_trial(state)
+            self._watch(clean.valid[a:b], state)
             yield clean.values[:, a:b], clean.valid[a:b]
 
-    def reset(self, state: State) -> State:
-        """Return a state whose model starts anew at the next sample; the chain goes on."""
-        self._take(state)
+    def _watch(self, valid: NDArray[np.bool_], state: State) -> None:
+        """Note whether the window of this trial is valid throughout, as a window of an evaluation must be."""
+        left = max(0, self._window - state["trial_n"])
+        state["trial_valid"] = bool(state["trial_valid"] and valid[:left].all())
+        state["trial_n"] += len(valid)
+
+    def _next_trial(self, state: State) -> None:
         self._ring.clear()
-        self.engine.next_trial()
+        self.engine.next_trial(keep=state["trial_valid"])
+        state.update(TRIAL)
+
+    def reset(self, state: State) -> State:
+        """Return a state whose model starts a trial at the next sample; the chain, and the person's mean, go on."""
+        self._take(state)
+        self._next_trial(state)
         return self._give(state)
 
     def token_ends(self, n_clean: int) -> NDArray[np.int64]:

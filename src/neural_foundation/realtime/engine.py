@@ -57,10 +57,13 @@ class StepEngine:
         for array in self._buffers[self._now].values():
             array.fill(0)
 
-    def next_trial(self) -> None:
-        """Go to the state before the first token of a trial; what was heard of the person in the last one is kept."""
+    def next_trial(self, *, keep: bool = True) -> None:
+        """Go to the state before the first token of a trial; what was heard of the person so far is known from now on.
+
+        keep : whether the last trial counts; False where some of its samples were not valid.
+        """
         now = self._buffers[self._now]
-        person = now["person"] + now["heard"] if "person" in now else None
+        person = now["person"] + (now["heard"] if keep else 0.0) if "person" in now else None
         self.reset()
         if person is not None:
             now["person"][:], now["trial"][:] = person, 1

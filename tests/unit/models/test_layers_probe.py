@@ -91,3 +91,12 @@ def test_blocks_weigh_the_same_however_many_features_they_have() -> None:
     narrow, wide = probe([x, z], y, group, 3), probe([np.repeat(x, 20, axis=1), z], y, group, 3)
     at_x = narrow.weight[:, :6], wide.weight[:, :120].reshape(3, 6, 20).sum(2)
     np.testing.assert_allclose(*at_x, rtol=1e-6, atol=1e-9)
+
+
+def test_one_group_judges_blocks_by_stretches_of_its_time() -> None:
+    x, y, _ = blobs(150, 6, distance=8.0)
+    taken = 0
+    for seed in range(10):
+        noise = np.random.default_rng(seed).standard_normal((150, 100))
+        taken += probe([x, noise], y, np.zeros(150), 3).used != (0,)
+    assert taken <= 2

@@ -176,3 +176,16 @@ def test_a_network_for_pretraining_has_none() -> None:
     net = Multiscale(**SMALL, relations=BANDS).build(SIGNAL, None)
     assert net.relations is None
     assert not [n for n in net.state_dict() if n.startswith("relations")]
+
+
+def test_one_window_is_enough_to_calibrate_on() -> None:
+    made = relations(tags=(10.0,))
+    made.calibrate([covariances(1, made)])
+    assert torch.isfinite(made.features(covariances(3, made, seed=1))).all()
+
+
+def test_a_montage_that_is_refused_leaves_the_one_before() -> None:
+    net = Multiscale(**SMALL, relations=BANDS).build(SIGNAL, TARGET).eval()
+    with pytest.raises(SignalMismatchError, match="known: 1"):
+        net.bind_montage([PLACES[0], None])
+    assert net(torch.zeros(1, 8, 100)).logits.shape == (1, 4, 2)

@@ -139,3 +139,39 @@ def hear(engine: StepEngine, signal: torch.Tensor) -> np.ndarray:
         engine.signal[:] = signal[:, at : at + engine.hop].numpy()
         logits = engine.step()
     return logits.copy()
+
+
+def test_a_trial_that_is_not_valid_does_not_count(net, tmp_path) -> None:
+    export_step(net, tmp_path / "step.onnx", tokens="one")
+    engine, signal = StepEngine(tmp_path / "step.onnx"), trials(2, 4.0, seed=4)
+    engine.next_trial()
+    hear(engine, signal[0])
+    engine.next_trial(keep=False)
+    assert (engine.live["person"] == 0).all()
+    hear(engine, signal[1])
+    engine.next_trial()
+    assert engine.live["person"][0, -1] == 1
+
+
+def test_no_single_trial_pulls_the_mean_away(net) -> None:
+    assert net.heard(torch.zeros(1, 6, TRIAL))[:, :-1].abs().max() <= 8.0
+
+
+def test_recordings_are_told_apart_by_their_file(net) -> None:
+    signal, start = trials(6, seed=7), np.tile(np.arange(3) * TRIAL, 2)
+    assert begin(net, signal, start, np.repeat([0, 1], 3))["person"][:, -1].tolist() == [0, 1, 2, 0, 1, 2]
+
+
+def test_no_windows_need_no_mean(net) -> None:
+    assert begin(net, trials(1), np.zeros(0, np.int64), np.zeros(0)) == {}
+
+
+def test_only_an_aligned_network_stores_the_means_of_people(net) -> None:
+    plain = Multiscale(d_model=16, n_layers=0, n_heads=2, virtual_channels=2).build(SIGNAL, TARGET, subjects=2)
+    assert "adapter.offset" in net.state_dict()
+    assert "adapter.offset" not in plain.state_dict()
+
+
+def test_a_stream_without_trials_cannot_be_aligned() -> None:
+    with pytest.raises(ValueError, match="counts trials"):
+        Multiscale(align_s=1.0, context="stream")

@@ -39,6 +39,7 @@ def probe(blocks: Sequence[NDArray[Any]], target: NDArray[Any], group: NDArray[A
     blocks are used only where they err less on left-out groups by more than one standard error of the difference
     (the rule of Breiman et al. 1984, paired by group). F is the sum of F_b; an unused block's weight is 0.
     """
+    group = _groups(group)
     means = [np.asarray(x, np.float64).mean(0) for x in blocks]
     centred = [np.asarray(x, np.float64) - m for x, m in zip(blocks, means, strict=True)]
     grams = [x @ x.T / x.shape[1] for x in centred]
@@ -82,8 +83,6 @@ def _left_out(gram: Float, onehot: Float, group: NDArray[Any]) -> Float:
     """Return the scores (penalties, n, K) of each window from a probe that its group had no part in."""
     names = np.unique(group)
     held = np.tile(onehot.mean(0), (len(PENALTIES), len(onehot), 1))
-    if len(names) < 2:  # one subject: leave out blocks of its time
-        names, group = np.arange(PARTS), np.arange(len(onehot)) * PARTS // len(onehot)
     for part in range(min(PARTS, len(names))):
         test = np.isin(group, names[part::PARTS])
         train = ~test
@@ -92,6 +91,12 @@ def _left_out(gram: Float, onehot: Float, group: NDArray[Any]) -> Float:
         cross = gram[np.ix_(test, train)] - inner.mean(0)
         held[:, test] = cross @ dual + offset
     return held
+
+
+def _groups(group: NDArray[Any]) -> NDArray[Any]:
+    """Return the groups that are left out; of one subject, blocks of its time."""
+    single = len(np.unique(group)) < 2
+    return np.arange(len(group)) * PARTS // max(len(group), 1) if single else np.asarray(group)
 
 
 def _centring(gram: Float) -> Float:

@@ -176,4 +176,4 @@ class Relations(nn.Module):
             self.white.copy_((vectors * values.clamp(min=1e-6).rsqrt()[:, None]) @ vectors.mT)
         raw = torch.cat([self._raw(s) for s in every]).double()
         self.mean.copy_(raw.mean(0))
-        self.std.copy_(raw.std(0).clamp(min=1e-4))
+        self.std.copy_(raw.std(0, correction=0).clamp(min=1e-4))

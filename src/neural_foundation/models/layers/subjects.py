@@ -26,18 +26,20 @@ class SubjectAdapter(nn.Module):
     Parameters
     ----------
     subjects : training subjects, indices 1 .. subjects. n_filters, n_resonators : K, R. rank : of the shift.
-    dropout : probability that a training subject is taken for the population.
+    dropout : probability that a training subject is taken for the population. aligned : whether `offset` is set.
     """
 
     offset: Tensor
 
-    def __init__(self, subjects: int, n_filters: int, n_resonators: int, *, rank: int, dropout: float) -> None:
+    def __init__(
+        self, subjects: int, n_filters: int, n_resonators: int, *, rank: int, dropout: float, aligned: bool = False
+    ) -> None:
         super().__init__()
         self.dropout, self.n_resonators = dropout, n_resonators
         self.gain = nn.Embedding(subjects + 1, n_filters)
         self.code = nn.Embedding(subjects + 1, rank)
         self.shift = nn.Linear(rank, n_filters * n_resonators, bias=False)
-        self.register_buffer("offset", torch.zeros(subjects + 1, n_filters * n_resonators))
+        self.register_buffer("offset", torch.zeros(subjects + 1, n_filters * n_resonators), persistent=aligned)
         nn.init.zeros_(self.gain.weight)
         nn.init.zeros_(self.code.weight)
 
