@@ -21,6 +21,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from ..core.errors import RecordingError
+from .hdf5_end import check_end
 from .hdf5_events import intervals_of, series_of, spikes_of, unit_tables
 from .hdf5_layout import FORMAT_VERSION
 from .hdf5_signals import SeriesSignal, channel_tables, signals_of
@@ -52,7 +53,7 @@ class Hdf5(Reader):
         import h5py
 
         size = file_size(path)
-        _check_end(path, size)
+        check_end(path, size)
         with guarded(path):
             file = h5py.File(path, "r")
         try:
@@ -72,21 +73,6 @@ def is_session(path: Path) -> bool:
             return bool(object_of(file))
     except RecordingError:
         return True
-
-
-def _check_end(path: Path, size: int) -> None:
-    """Hold the size of the file against the one in its superblock (HDF5 file format 3.0, section II.A)."""
-    with path.open("rb") as file:
-        head = file.read(64)
-    at = {0: 40, 1: 44, 2: 28, 3: 28}.get(head[8] if len(head) == 64 else -1)
-    if at is None:
-        raise RecordingError(
-            path, f"its HDF5 header is not whole or of an unknown version ({size} bytes)", remedy=AGAIN
-        )
-    end = int.from_bytes(head[at : at + 8], "little")
-    if end != size:
-        what = "it is truncated" if size < end else f"{size - end} bytes follow its end"
-        raise RecordingError(path, f"it has {size} bytes, but its header says {end}: {what}", remedy=AGAIN)
 
 
 def _version(path: Path, file: Any) -> int:

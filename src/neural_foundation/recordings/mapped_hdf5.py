@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 from ..core.errors import DataError, RecordingError
 from .arrays import Array, Group, Words
 from .hdf5 import MAX_RATIO, guarded
+from .hdf5_end import check_end
 from .layout import Layout
 from .mapped import MappedReader
-from .reader import file_size, newline_damage
+from .reader import file_size
 
 _MAGIC = b"\x89HDF\r\n\x1a\n"
 _AGAIN = "Copy it again from its source, in binary mode"
@@ -44,27 +45,10 @@ def open_groups(path: Path, size: int, *, base: int, matlab: bool) -> tuple[Grou
     """Return the groups of an HDF5 file that begins at byte `base`, and what closes it."""
     import h5py
 
-    _check_end(path, size, base)
+    check_end(path, size, base)
     with guarded(path):
         file = h5py.File(path, "r")
     return (MatlabGroup if matlab else HdfGroup)(path, file, size), file.close
-
-
-def _check_end(path: Path, size: int, base: int) -> None:
-    """Hold the size of the file against the one in its superblock (HDF5 file format 3.0, section II.A)."""
-    with path.open("rb") as file:
-        file.seek(base)
-        head = file.read(64)
-    at = {0: 40, 1: 44, 2: 28, 3: 28}.get(head[8] if len(head) == 64 and head.startswith(_MAGIC) else -1)
-    if at is None:
-        pairs, bare = newline_damage(path)
-        damage = "a line-ending conversion (LF to CR LF) damaged it: " if pairs > 1 and bare == 0 else ""
-        given = f"{damage}its HDF5 header is not whole or of an unknown version ({size} bytes)"
-        raise RecordingError(path, given, remedy=_AGAIN)
-    end = int.from_bytes(head[at : at + 8], "little")
-    if end != size:
-        what = "it is truncated" if size < end else f"{size - end} bytes follow its end"
-        raise RecordingError(path, f"it has {size} bytes, but its header says {end}: {what}", remedy=_AGAIN)
 
 
 class HdfGroup(Group):

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.errors import RecordingError
+from .hdf5_end import check_end
 from .matlab import AGAIN, MAX_DEPTH, MAX_VALUE, Fields, Stored, Value, fail
 
 MAX_RATIO = 1000  # a compressed array may be this much larger than the file
@@ -172,13 +173,7 @@ def _check_head(path: Path, size: int) -> None:
         damage = next((d for m, d in _DAMAGED.items() if m in head), None)
         given = f"a line-ending conversion ({damage}) damaged it" if damage else "it says MATLAB 7.3, but holds no HDF5"
         fail(path, given)
-    at = {0: 40, 1: 44, 2: 28, 3: 28}.get(block[8] if len(block) == 64 else -1)
-    if at is None:
-        fail(path, f"its HDF5 header is not whole or of an unknown version ({size} bytes)")
-    end = int.from_bytes(block[at : at + 8], "little")
-    if end != size:
-        what = "it is truncated" if size < end else f"{size - end} bytes follow its end"
-        fail(path, f"it has {size} bytes, but its header says {end}: {what}")
+    check_end(path, size, _USERBLOCK)
 
 
 def _class(node: Any) -> str:

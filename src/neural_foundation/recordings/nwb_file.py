@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.errors import DataError, RecordingError
+from .hdf5_end import check_end
 
 MAX_RATIO = 1000  # how much larger than its bytes a compressed array may be
 MAX_STEPS = 32  # of links, until an object is reached
@@ -235,15 +236,7 @@ def _check_end(path: Path, size: int) -> None:
         damage = next((d for start, d in _NEWLINES.items() if head.startswith(start)), None)
         given = f"a line-ending conversion ({damage}) damaged it" if damage else "it does not start as HDF5 files do"
         raise RecordingError(path, given, remedy=_AGAIN)
-    at = {0: 40, 1: 44, 2: 28, 3: 28}.get(head[8] if len(head) == 64 else -1)
-    if at is None:
-        raise RecordingError(
-            path, f"its HDF5 header is not whole or of an unknown version ({size} bytes)", remedy=_AGAIN
-        )
-    end = int.from_bytes(head[at : at + 8], "little")
-    if end != size:
-        what = "it is truncated" if size < end else f"{size - end} bytes follow its end"
-        raise RecordingError(path, f"it has {size} bytes, but its header says {end}: {what}", remedy=_AGAIN)
+    check_end(path, size)
 
 
 def _check_heaps(path: Path) -> None:

@@ -214,3 +214,19 @@ class TestPublishedNames:
 
 def test_small_package_is_what_tests_think() -> None:
     assert small_package.MODEL.hop_s * RAW.sfreq == 10
+
+
+@pytest.mark.parametrize(("bad", "kept"), [(None, True), (150, False), (250, True)])
+def test_a_trial_counts_when_its_window_is_valid_throughout(
+    package: Package, monkeypatch: pytest.MonkeyPatch, bad: int | None, kept: bool
+) -> None:
+    decoder, counted = StreamDecoder(package), []
+    monkeypatch.setattr(decoder.engine, "next_trial", lambda *, keep: counted.append(keep))
+    state, valid = decoder.reset(decoder.start()), np.ones(300, bool)
+    valid[bad if bad is not None else 300 :][:1] = False  # the window is the first 200 samples
+    for at in range(0, 300, 70):
+        _, state = decoder.step(Chunk(signal(300)[:, at : at + 70], valid[at : at + 70], at), state)
+    state = decoder.reset(state)
+    assert counted == [True, kept]
+    decoder.reset(state)
+    assert counted[-1] is True
