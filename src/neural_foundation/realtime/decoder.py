@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
+from math import exp
 from typing import Any
 
 import numpy as np
@@ -82,7 +83,7 @@ class StreamDecoder(Transducer):
 
     def _tokens(self, clean: Chunk, state: State) -> tuple[Chunk, State]:
         self._take(state)
-        rows: list[NDArray[np.float64]] = []
+        rows: list[list[float]] = []
         valid: list[bool] = []
         for values, ok in self._between_resets(clean, state):
             for share in self._ring.push(values, ok):
@@ -96,8 +97,8 @@ class StreamDecoder(Transducer):
 
     def _between_resets(self, clean: Chunk, state: State) -> Iterator[tuple[NDArray[Any], NDArray[np.bool_]]]:
         """Yield the chunk's samples and validity, cut where the model's state starts anew."""
-        at = state["n_clean"]
-        edges = [0, *(m - at for m in self.resets if at <= m < at + clean.n_times), clean.n_times]
+        at, n = state["n_clean"], clean.values.shape[1]
+        edges = [0, *(m - at for m in self.resets if at <= m < at + n), n]
         for i, (a, b) in enumerate(pairwise(edges)):
             if i > 0:
                 self._next_trial(state)
@@ -106,9 +107,10 @@ class StreamDecoder(Transducer):
 
     def _watch(self, valid: NDArray[np.bool_], state: State) -> None:
         """Note whether the window of this trial is valid throughout, as a window of an evaluation must be."""
-        left = max(0, self._window - state["trial_n"])
-        state["trial_valid"] = bool(state["trial_valid"] and valid[:left].all())
+        left = self._window - state["trial_n"]
         state["trial_n"] += len(valid)
+        if left > 0 and state["trial_valid"]:
+            state["trial_valid"] = bool(valid[:left].all())
 
     def _next_trial(self, state: State) -> None:
         self._ring.clear()
@@ -173,8 +175,10 @@ def matching(given: SignalSpec, wanted: SignalSpec) -> SignalSpec:
     return given
 
 
-def softmax(logits: NDArray[Any]) -> NDArray[np.float64]:
-    """Return probabilities of logits (n_classes,), in float64."""
-    shifted = np.exp(logits.astype(np.float64) - logits.max())
-    result: NDArray[np.float64] = shifted / shifted.sum()
-    return result
+def softmax(logits: NDArray[Any]) -> list[float]:
+    """Return probabilities of logits (n_classes,); for the few classes of a decoder, floats are quicker than arrays."""
+    values = logits.tolist()
+    top = max(values)
+    shifted = [exp(v - top) for v in values]
+    total = sum(shifted)
+    return [e / total for e in shifted]

@@ -54,7 +54,7 @@ class Guard:
         """Return a chunk of our own, contiguous float32 and finite; `held` is updated in place."""
         values = readable(chunk, self.n_chans)
         out, valid = np.empty(values.shape, np.float32), np.empty(values.shape[1], np.bool_)
-        self._hold(values, _plain(chunk.valid, np.bool_), held, out, valid)
+        self._hold(values, plain(chunk.valid, np.bool_), held, out, valid)
         return Chunk(out, valid, chunk.start)
 
 
@@ -67,10 +67,10 @@ def readable(chunk: Chunk, n_chans: int) -> Array:
         )
     if chunk.valid.shape != shape[1:]:
         raise StreamError(f"A chunk of {shape[1]} samples has {chunk.valid.shape} validity", allowed=f"({shape[1]},)")
-    return _plain(chunk.values, np.float32)
+    return plain(chunk.values, np.float32)
 
 
-def _plain(array: Array, dtype: type[np.generic]) -> Array:
+def plain(array: Array, dtype: type[np.generic]) -> Array:
     """Return the array contiguous and writable: one array type only, so that each kernel compiles once."""
     if array.dtype == dtype and array.flags.carray:
         return array

@@ -15,6 +15,8 @@ from ..core.errors import SignalMismatchError, StreamError
 from ..core.specs import SignalSpec
 from ..core.stream import INFINITE, Array, Chunk, State, Transducer, join, require_live
 from .base import Guard, Operation, SignalOp, readable
+from .rows import Rows, united
+from .sos import SosFilter, fuse
 
 
 def chain(
@@ -96,8 +98,9 @@ class Chain(Transducer):
         state["expected"] = chunk.start + chunk.n_times
         if chunk.start < state["origin"]:
             chunk = _from(chunk, state["origin"])
-        local = Chunk(chunk.values, chunk.valid, chunk.start - state["origin"])
-        return self._placed(self._run(local, state), state), state
+        if state["origin"]:
+            chunk = Chunk(chunk.values, chunk.valid, chunk.start - state["origin"])
+        return self._placed(self._run(chunk, state), state), state
 
     def flush(self, state: State) -> Chunk:
         """Return what is still inside, each part's rest run through the parts after it."""
@@ -110,9 +113,13 @@ class Chain(Transducer):
 
     def _run(self, chunk: Chunk, state: State) -> Chunk:
         for i, part in enumerate(self.parts):
+            key = self._keys[i]
             if i == self._picks:
+                if isinstance(part, Rows):
+                    chunk = part.enter(chunk, state[key], state["held"])
+                    continue
                 chunk = self._guard.take(chunk, state["held"])
-            chunk = self._through(part, chunk, state, self._keys[i])
+            chunk = self._through(part, chunk, state, key)
         return chunk if self._picks < len(self.parts) else self._guard.take(chunk, state["held"])
 
     @staticmethod
@@ -125,7 +132,8 @@ class Chain(Transducer):
 
     def _placed(self, out: Chunk, state: State) -> Chunk:
         """Return the output at its index in the whole stream, invalid while settling after a gap."""
-        out.start += int(state["origin"] * self._ratio)
+        if state["origin"]:
+            out.start += int(state["origin"] * self._ratio)
         if state["settling"]:
             masked = min(state["settling"], out.n_times)
             out.valid[:masked] = False
@@ -178,14 +186,19 @@ def _shape(signal: SignalSpec) -> str:
 
 
 def _fused(parts: Sequence[Transducer]) -> list[Transducer]:
-    """Return the parts with neighbouring IIR filters made one."""
-    from .sos import SosFilter, fuse
-
-    out: list[Transducer] = []
+    """Return the parts with neighbouring IIR filters made one, and then all neighbours that change rows in place."""
+    filters: list[Transducer] = []
     for part in parts:
-        last = out[-1] if out else None
+        last = filters[-1] if filters else None
         if isinstance(part, SosFilter) and isinstance(last, SosFilter) and part.settle == last.settle:
-            out[-1] = fuse([last, part])
+            filters[-1] = fuse([last, part])
+        else:
+            filters.append(part)
+    out: list[Transducer] = []
+    for part in filters:
+        last = out[-1] if out else None
+        if isinstance(part, Rows) and isinstance(last, Rows):
+            out[-1] = united([last, part])
         else:
             out.append(part)
     return out

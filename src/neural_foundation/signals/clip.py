@@ -8,8 +8,9 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from ..core.specs import SignalSpec
-from ..core.stream import Chunk, State, Transducer
-from .base import Operation, SignalOp, forgetting
+from ..core.stream import Transducer
+from .base import SignalOp, forgetting
+from .rows import Rows, Step
 
 
 class Clip(SignalOp):
@@ -35,36 +36,8 @@ class Clip(SignalOp):
 
     def bind(self, signal: SignalSpec) -> Transducer:
         """Return the operation; any signal will do."""
-        return RunningClip(signal, self)
+        from .row_kernels import CLIP
 
-
-class RunningClip(Operation):
-    """The bound `clip`: a scale for each channel, one sum of weights, the count of samples."""
-
-    def __init__(self, signal: SignalSpec, spec: Clip) -> None:
-        from . import kernels
-
-        super().__init__(signal)
-        self.settle_s = spec.warmup_s
-        self._kernel, self._spec = kernels.clip, spec
-        self._alpha = forgetting(spec.time_constant_s, signal.sfreq)
-        self._warm = round(spec.warmup_s * signal.sfreq)
-
-    def fresh(self) -> State:
-        return {"scale": np.zeros(self.input.n_chans), "weight": 0.0, "n": 0}
-
-    def process(self, chunk: Chunk, state: State) -> tuple[Chunk, State]:
-        spec, warm = self._spec, self._warm - state["n"]
-        state["weight"] = self._kernel(
-            chunk.values,
-            chunk.valid,
-            state["scale"],
-            state["weight"],
-            self._alpha,
-            spec.limit,
-            spec.reject,
-            spec.floor_v,
-            warm,
-        )
-        state["n"] += chunk.n_times
-        return chunk, state
+        alpha, warm = forgetting(self.time_constant_s, signal.sfreq), round(self.warmup_s * signal.sfreq)
+        params = np.array([alpha, self.limit, self.reject, self.floor_v, warm])
+        return Rows(signal, [Step(CLIP, params, 1 + signal.n_chans)], settle_s=self.warmup_s)

@@ -8,8 +8,9 @@ import numpy as np
 from pydantic import Field
 
 from ..core.specs import SignalSpec
-from ..core.stream import Chunk, State, Transducer
-from .base import Operation, SignalOp, forgetting
+from ..core.stream import Transducer
+from .base import SignalOp, forgetting
+from .rows import Rows, Step
 
 
 class Normalise(SignalOp):
@@ -34,26 +35,8 @@ class Normalise(SignalOp):
 
     def bind(self, signal: SignalSpec) -> Transducer:
         """Return the operation; any signal will do."""
-        return RunningMoments(signal, self)
+        from .row_kernels import MOMENTS
 
-
-class RunningMoments(Operation):
-    """The bound `normalise`: mean and variance of each channel, one sum of weights."""
-
-    def __init__(self, signal: SignalSpec, spec: Normalise) -> None:
-        from . import kernels
-
-        super().__init__(signal)
-        self.settle_s = min(1.0, spec.time_constant_s)
-        self._kernel, self._one, self._floor = kernels.normalise, spec.mode == "global", spec.floor_v
-        self._alpha = forgetting(spec.time_constant_s, signal.sfreq)
-
-    def fresh(self) -> State:
-        n = self.input.n_chans
-        return {"mean": np.zeros(n), "var": np.zeros(n), "weight": 0.0}
-
-    def process(self, chunk: Chunk, state: State) -> tuple[Chunk, State]:
-        state["weight"] = self._kernel(
-            chunk.values, chunk.valid, state["mean"], state["var"], state["weight"], self._alpha, self._floor, self._one
-        )
-        return chunk, state
+        params = np.array([forgetting(self.time_constant_s, signal.sfreq), self.floor_v, self.mode == "global"])
+        step = Step(MOMENTS, params, 1 + 2 * signal.n_chans)
+        return Rows(signal, [step], settle_s=min(1.0, self.time_constant_s))

@@ -12,6 +12,7 @@ from ..core.specs import Position, SignalSpec
 from ..core.stream import Chunk, State, Transducer
 from .base import Operation, SignalOp
 from .pick import indices_of
+from .rows import Rows, Step
 
 
 class Reference(SignalOp):
@@ -60,25 +61,19 @@ class Reference(SignalOp):
             raise SignalMismatchError(
                 "reference: no EEG channel has a position", allowed="over: all, or a signal with positions"
             )
-        return Subtract(signal, sources, eeg)
+        return subtract(signal, sources, eeg)
 
     def _counts(self, channel: int, signal: SignalSpec) -> bool:
         return self.over == "all" or bool(signal.positions and signal.positions[channel])
 
 
-class Subtract(Operation):
-    """Subtracts the mean over `sources` from each of `targets`."""
+def subtract(signal: SignalSpec, sources: list[int], targets: list[int]) -> Rows:
+    """Return the operation that subtracts the mean over `sources` from each of `targets`."""
+    from .row_kernels import SUBTRACT
 
-    def __init__(self, signal: SignalSpec, sources: list[int], targets: list[int]) -> None:
-        from . import kernels
-
-        super().__init__(signal)
-        self._sources, self._targets = np.array(sources), np.array(targets)
-        self._subtract = kernels.subtract_mean
-
-    def process(self, chunk: Chunk, state: State) -> tuple[Chunk, State]:
-        self._subtract(chunk.values, self._sources, self._targets)
-        return chunk, state
+    masks = np.zeros((2, signal.n_chans))
+    masks[0, sources], masks[1, targets] = 1, 1
+    return Rows(signal, [Step(SUBTRACT, np.array([1 / len(sources), *masks.ravel()]))])
 
 
 class Bipolar(Operation):

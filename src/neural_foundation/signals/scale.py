@@ -8,8 +8,9 @@ import numpy as np
 from pydantic import Field
 
 from ..core.specs import SignalSpec
-from ..core.stream import Chunk, State, Transducer
-from .base import Operation, SignalOp
+from ..core.stream import Transducer
+from .base import SignalOp
+from .rows import Rows, Step
 
 
 class Scale(SignalOp):
@@ -20,16 +21,6 @@ class Scale(SignalOp):
 
     def bind(self, signal: SignalSpec) -> Transducer:
         """Return the operation; any signal will do."""
-        return Gain(signal, self.gain)
+        from .row_kernels import GAIN
 
-
-class Gain(Operation):
-    """The bound `scale`."""
-
-    def __init__(self, signal: SignalSpec, gain: float) -> None:
-        super().__init__(signal)
-        self._gain = np.float32(gain)
-
-    def process(self, chunk: Chunk, state: State) -> tuple[Chunk, State]:
-        chunk.values *= self._gain
-        return chunk, state
+        return Rows(signal, [Step(GAIN, np.array([np.float32(self.gain)]))])

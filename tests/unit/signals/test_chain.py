@@ -49,10 +49,27 @@ def test_a_chain_is_its_parts_one_after_the_other(eeg: SignalSpec, noise: np.nda
 def test_neighbouring_filters_run_as_one(eeg: SignalSpec, noise: np.ndarray) -> None:
     specs, noise = ops(NOTCH, BAND), noise - np.float32(1e-3)
     fused = chain(specs, eeg)
-    assert len(fused.parts) == 1
+    assert len(fused.parts[0].steps) == 1  # type: ignore[attr-defined]
     apart = run(specs[1].bind(eeg), run(specs[0].bind(eeg), noise).values).values
     np.testing.assert_allclose(run(fused, noise).values, apart, atol=1e-5 * apart.std())
-    assert len(chain(ops(NOTCH, {**BAND, "settle": False}), eeg).parts) == 2
+    unlike = chain(ops(NOTCH, {**BAND, "settle": False}), eeg)
+    assert len(unlike.parts[0].steps) == 2  # type: ignore[attr-defined]
+
+
+def test_what_changes_rows_in_place_runs_in_one_pass(eeg: SignalSpec, noise: np.ndarray) -> None:
+    kinds = ("reference", "clip", "normalise")
+    specs = ops(*({"kind": k} for k in kinds), {"kind": "scale", "gain": 3}, DOWN, BAND)
+    fused = chain(specs, eeg)
+    assert [len(getattr(p, "steps", ())) for p in fused.parts] == [4, 0, 1]
+    noise[:, :50], noise[1, 700] = np.nan, 1
+    apart, at = Chunk.of(noise), eeg
+    for spec in specs:
+        part = spec.bind(at)
+        apart, at = join(steps(part, [apart])), part.output
+    got = run(fused, noise)
+    np.testing.assert_array_equal(got.values, apart.values)
+    np.testing.assert_array_equal(got.valid, apart.valid)
+    assert 0 < got.valid.sum() < got.n_times
 
 
 def test_look_aheads_add_up(eeg: SignalSpec) -> None:
