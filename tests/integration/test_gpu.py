@@ -10,7 +10,9 @@ import pytest
 import torch
 
 from neural_foundation.core.device import resolve
+from neural_foundation.core.seeds import generator
 from neural_foundation.core.specs import SignalSpec, TargetSpec
+from neural_foundation.core.stream import run
 from neural_foundation.learning.fit import fit
 from neural_foundation.learning.table import LEARNERS
 from neural_foundation.models.layers.spatial import canonical_sites
@@ -18,6 +20,8 @@ from neural_foundation.models.multiscale import Multiscale
 from neural_foundation.recordings import Intervals, write_session
 from neural_foundation.recordings.session import ArraySignal
 from neural_foundation.sampling.windows import Windows, WindowSet, labelled
+from neural_foundation.signals import SIGNALS, chain
+from neural_foundation.signals.on_device import DeviceChain
 
 pytestmark = [
     pytest.mark.gpu,
@@ -76,3 +80,14 @@ def test_training_lowers_the_loss(windows: WindowSet, tmp_path: Path, precision:
     losses = [row["train_loss"] for row in history]
     assert np.isfinite(losses).all()
     assert losses[-1] < losses[0]
+
+
+def test_a_chain_on_the_device_cleans_as_on_the_cpu() -> None:
+    filters = [{"kind": "notch", "hz": 25}, {"kind": "bandpass", "low_hz": 1, "high_hz": 40}]
+    specs = [*filters, *({"kind": k} for k in ("reference", "clip", "normalise"))]
+    compiled = chain([SIGNALS.parse(s) for s in specs], SIGNAL)  # type: ignore[misc]
+    noise = generator(0, "chain").standard_normal((SIGNAL.n_chans, 20_000)).astype(np.float32) * np.float32(1e-5)
+    wanted = run(compiled, noise, block=20_000)
+    given = run(DeviceChain(compiled, "cuda:0"), noise, block=7000)
+    np.testing.assert_array_equal(given.valid, wanted.valid)
+    np.testing.assert_allclose(given.values, wanted.values, atol=2e-5)

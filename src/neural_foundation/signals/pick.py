@@ -47,16 +47,16 @@ class Select(Operation):
     selects = True
 
     def __init__(self, signal: SignalSpec, chosen: list[int]) -> None:
-        self._chosen = chosen
+        self.chosen = chosen
         kept = {
             f: tuple(getattr(signal, f)[i] for i in chosen)
-            for f in ("ch_names", "ch_types", "positions")
+            for f in ("ch_names", "ch_types", "positions", "units")
             if getattr(signal, f)
         }
         super().__init__(signal, signal.replace(**kept))
 
     def process(self, chunk: Chunk, state: State) -> tuple[Chunk, State]:
-        return Chunk(chunk.values[self._chosen], chunk.valid, chunk.start), state
+        return Chunk(chunk.values[self.chosen], chunk.valid, chunk.start), state
 
 
 def indices_of(kind: str, names: tuple[str, ...], signal: SignalSpec) -> list[int]:

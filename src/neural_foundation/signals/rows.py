@@ -37,7 +37,7 @@ class Rows(Operation):
         starts = [0, *accumulate(len(s.params) for s in self.steps)]
         own = [0, *accumulate(_aligned(s.memory) for s in self.steps)]
         rows = [(s.code, p, m, m + s.memory) for s, p, m in zip(self.steps, starts, own, strict=False)]
-        self._memory = own[-1]
+        self._memory, self.places = own[-1], [(m, end) for _, _, m, end in rows]
         self._codes = np.array(rows, np.int64)
         self._params = np.concatenate([s.params for s in self.steps], dtype=np.float64)
         self._run, self._enter = row_kernels.run_rows, row_kernels.enter
