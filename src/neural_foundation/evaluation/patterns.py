@@ -31,12 +31,14 @@ class Patterns:
 
     positive : of sources whose power drives the decision up. negative : down. A strength is the slope of the
     source's power, its mean being 1, on the decision. The sign of a map is arbitrary: the largest entry is positive.
+    silent : subjects left out of a mean, since the decision about them never changes.
     """
 
     positive: NDArray[np.float64]
     negative: NDArray[np.float64]
     positive_strength: NDArray[np.float64]
     negative_strength: NDArray[np.float64]
+    silent: tuple[str, ...] = ()
 
 
 def window_covariances(signal: Array, sfreq: float, band: tuple[float, float] | None = None) -> Array:
@@ -57,7 +59,7 @@ def power_patterns(covariance: Array, decision: Array, *, n_sources: int = 1, sh
             f"Covariances {covariance.shape} and decisions {decision.shape} do not match",
             allowed="(n, n_chans, n_chans) and (n,), n >= 3",
         )
-    if np.std(decision) < 1e-12 * max(1.0, float(np.abs(decision).max())):
+    if _constant(decision):
         raise DataError("The decision is constant, so that it has no pattern", remedy="Use a decoder that was trained")
     whitener, unmix = _whiten(covariance.mean(0), shrinkage)
     if whitener.shape[0] < 2 * n_sources:
@@ -66,6 +68,10 @@ def power_patterns(covariance: Array, decision: Array, *, n_sources: int = 1, sh
     maps = _oriented((unmix @ vectors).T)
     up, down = np.arange(-1, -n_sources - 1, -1), np.arange(n_sources)
     return Patterns(maps[up], maps[down], strength[up], strength[down])
+
+
+def _constant(decision: Array) -> bool:
+    return bool(np.std(decision) < 1e-12 * max(1.0, float(np.abs(decision).max())))
 
 
 def decision_covariance(covariance: Array, decision: Array) -> NDArray[np.float64]:
@@ -81,16 +87,26 @@ def subject_patterns(
 
     Within subjects, because between them covariances differ by much more than any decision explains. The mean
     strength is over subjects too. With several sources their order by strength need not agree between people.
+    Subjects about whom the decision never changes are left out; DataError where that leaves nobody.
     """
-    subject = np.asarray(subject)
+    subject, silent = np.asarray(subject), silent_subjects(decision, subject)
     made = [
         power_patterns(covariance[subject == s], decision[subject == s], n_sources=n_sources, shrinkage=shrinkage)
         for s in np.unique(subject)
+        if str(s) not in silent
     ]
+    if not made:
+        raise DataError("The decision is constant in every subject", remedy="Use a decoder that was trained")
     positive = [mean_map(np.stack([p.positive[k] for p in made])) for k in range(n_sources)]
     negative = [mean_map(np.stack([p.negative[k] for p in made])) for k in range(n_sources)]
     up, down = (np.mean([getattr(p, f"{way}_strength") for p in made], axis=0) for way in ("positive", "negative"))
-    return Patterns(np.stack(positive), np.stack(negative), up, down)
+    return Patterns(np.stack(positive), np.stack(negative), up, down, silent)
+
+
+def silent_subjects(decision: Array, subject: Array) -> tuple[str, ...]:
+    """Return the subjects (n,) about whom the decision (n,) never changes."""
+    decision, subject = np.asarray(decision, np.float64), np.asarray(subject)
+    return tuple(str(s) for s in np.unique(subject) if _constant(decision[subject == s]))
 
 
 def mean_map(maps: Array) -> NDArray[np.float64]:

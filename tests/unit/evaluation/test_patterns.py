@@ -72,6 +72,17 @@ def test_subjects_are_aligned_in_sign_and_averaged():
     assert np.linalg.norm(found.positive[0]) == pytest.approx(1)
 
 
+def test_subjects_about_whom_the_decision_never_changes_are_left_out_by_name():
+    signal, log_power = simulate(topographies(0.5), 0, n=80)
+    covariance, decision = window_covariances(signal, SFREQ), log_power[:, 0] - log_power[:, 1]
+    alone = subject_patterns(covariance, decision, np.repeat("a", 80))
+    both = subject_patterns(np.tile(covariance, (2, 1, 1)), np.r_[decision, np.ones(80)], np.repeat(["a", "b"], 80))
+    assert (alone.silent, both.silent) == ((), ("b",))
+    np.testing.assert_array_equal(both.positive, alone.positive)
+    with pytest.raises(DataError, match="constant in every subject. Use a decoder that was trained"):
+        subject_patterns(covariance, np.ones(80), np.repeat(["a", "b"], 40))
+
+
 def test_mean_map_forgets_signs():
     a = np.array([3.0, -1.0, 0.5])
     np.testing.assert_allclose(mean_map(np.stack([a, -2 * a, a])), a / np.linalg.norm(a))

@@ -12,7 +12,7 @@ from ...core.errors import DataError, SpecError
 from ...core.lineage import Output
 from ...core.store import read_json, save_arrays, write_json
 from ...core.stream import run
-from ...evaluation.patterns import subject_patterns, window_covariances
+from ...evaluation.patterns import silent_subjects, subject_patterns, window_covariances
 from ...evaluation.scores import Predictions, score
 from ...metrics import topography_correlation
 from ...models.package import Package
@@ -50,8 +50,9 @@ class Evaluate(Stage):
             p.save(job.folder / f"predictions-{p.model}.npz")
         if len(data.classes) == 2:
             patterns = self._patterns(windows, next(p for p in predictions if p.model not in baselines), data, job)
-            scores["patterns"] = patterns.pop("facts")
-            save_arrays(job.folder / "patterns.npz", patterns)
+            if patterns:
+                scores["patterns"] = patterns.pop("facts")
+                save_arrays(job.folder / "patterns.npz", patterns)
         write_json(job.folder / "scores.json", scores)
 
     def _predictions(self, job: Job, windows: WindowSet) -> list[Predictions]:
@@ -63,11 +64,13 @@ class Evaluate(Stage):
         return [_in_order(Predictions.join(p)) for p in parts.values()]
 
     def _patterns(self, windows: WindowSet, predictions: Predictions, data: Prepared, job: Job) -> dict[str, Any]:
-        """Return Haufe patterns of the first model: where the power lies that drives its decision."""
+        """Return Haufe patterns of the first model, where the power lies that drives its decision, or {}."""
         first = predictions.pick(predictions.seed == predictions.seed[0])
+        odds = np.log(np.clip(first.probability[:, 1], 1e-6, 1)) - np.log(np.clip(first.probability[:, 0], 1e-6, 1))
+        if len(silent_subjects(odds, first.subject)) == len(np.unique(first.subject)):
+            return {}
         signal = _in_sensor_space(windows, data, job)
         covariance = window_covariances(signal, windows.spec.sfreq, self.band_hz)[_rows(windows, first)]
-        odds = np.log(np.clip(first.probability[:, 1], 1e-6, 1)) - np.log(np.clip(first.probability[:, 0], 1e-6, 1))
         made = subject_patterns(covariance, odds, first.subject)
         # a class drives its decision by power that falls (desynchronisation): the map of class 1 is the negative one
         maps = {"positive": made.positive[0], "negative": made.negative[0]}
@@ -75,6 +78,7 @@ class Evaluate(Stage):
             "model": predictions.model,
             "positive_strength": float(made.positive_strength[0]),
             "negative_strength": float(made.negative_strength[0]),
+            "silent": list(made.silent),
         }
         truth = _true_topographies(data)
         for way, values in maps.items():

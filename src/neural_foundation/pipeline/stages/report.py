@@ -195,7 +195,7 @@ def _scalp(scores: Output, made: dict[str, Any], data: Prepared, here: _Sources)
     if "patterns" not in made or any(p is None for p in spec.positions) or not spec.positions:
         return None
     arrays, facts = load_arrays(scores.path("patterns.npz")), made["patterns"]
-    classes = made["classes"]
+    classes, silent = made["classes"], facts.get("silent", ())
     maps = []
     for way, label in (("negative", classes[1]), ("positive", classes[0])):
         truth = arrays.get(f"true_{facts.get(f'{way}_source', '')}")
@@ -212,7 +212,8 @@ def _scalp(scores: Output, made: dict[str, Any], data: Prepared, here: _Sources)
         positions=np.array(spec.positions, float),
         maps=tuple(maps),
         note="Activation patterns (Haufe et al. 2014) of the decision in the space of power: "
-        "mean over held-out people.",
+        "mean over held-out people"
+        + (f", without {len(silent)} about whom the decision never changed." if silent else "."),
         provenance=here.of(scores),
     )
 
