@@ -50,6 +50,8 @@ TOGETHER: dict[tuple[str, str], dict[str, Any]] = {
     ("dandi", "dandiset"): {"dandiset": "000129"},
     ("dandi", "version"): {"version": "draft"},
     ("dandi", "events"): {"events": {"l": "left", "r": "right"}},
+    ("neural_latents", "version"): {"version": "draft"},
+    ("neural_latents", "events"): {"events": {"l": "left", "r": "right"}},
     ("prepare", "dataset"): {"dataset": {"kind": "simulated_motor_imagery", "erd": 0.5}},
     ("prepare", "signals"): {"signals": [{"kind": "notch", "hz": 60}]},
     ("prepare", "windows"): {"windows": {"length_s": 3.0}},

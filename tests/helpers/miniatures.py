@@ -238,6 +238,115 @@ def dandi(folder: Path) -> Path:
     return folder
 
 
+def neural_latents(folder: Path) -> Path:
+    """MC_Maze as its dandiset has it."""
+    return dandi(folder)
+
+
+HMS_CHANNELS = "Fp1 F3 C3 P3 F7 T3 T5 O1 Fz Cz Pz Fp2 F4 C4 P4 F8 T4 T6 O2 EKG".split()  # noqa: SIM905
+HMS_HEADER = (
+    "eeg_id,eeg_sub_id,eeg_label_offset_seconds,spectrogram_id,spectrogram_sub_id,spectrogram_label_offset_seconds,"
+    "label_id,patient_id,expert_consensus,seizure_vote,lpd_vote,gpd_vote,lrda_vote,grda_vote,other_vote"
+)
+HMS_ROWS = (
+    "1001,0,0.0,2001,0,0.0,31,42,Seizure,3,0,0,0,0,0",
+    "1001,1,6.0,2001,1,6.0,32,42,LPD,1,2,0,0,0,2",  # a tie
+    "1002,0,0.0,2001,2,40.0,33,42,Other,0,0,0,0,1,4",
+    "1003,0,4.0,2002,0,0.0,34,57,GRDA,0,1,0,2,9,0",
+)
+
+
+def hms(folder: Path) -> Path:
+    """Two patients, three EEGs of 60 s (1002 with missing samples), two spectrograms; 1001 and 1002 share one."""
+    import pyarrow as pa
+
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "train.csv").write_text("\n".join((HMS_HEADER, *HMS_ROWS)) + "\n")
+    for seed, eeg in enumerate((1001, 1002, 1003)):
+        values = (noise(len(HMS_CHANNELS), 60 * 200, seed) * 1e6).astype(np.float32)  # microvolts
+        if eeg == 1002:
+            values[3, 2000:2400] = np.nan
+        columns = {name: pa.array(v, pa.float32()) for name, v in zip(HMS_CHANNELS, values, strict=True)}
+        parquet(folder / "train_eegs" / f"{eeg}.parquet", columns)
+    bands = [f"{region}_{0.59 + 0.195 * i:.2f}" for region in ("LL", "RL", "LP", "RP") for i in range(100)]
+    for spectrogram in (2001, 2002):
+        power = np.abs(noise(len(bands), 325, spectrogram) * 1e5).astype(np.float32)
+        columns = {"time": pa.array(np.arange(1, 650, 2), pa.int64())}
+        columns |= {name: pa.array(v, pa.float32()) for name, v in zip(bands, power, strict=True)}
+        parquet(folder / "train_spectrograms" / f"{spectrogram}.parquet", columns)
+    return folder
+
+
+def parquet(path: Path, columns: dict[str, object]) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pa.parquet.write_table(pa.table(columns), path)
+
+
+IBL_SESSIONS = ("somelab/Subjects/SL_001/2020-01-15/001", "otherlab/Subjects/OL-07/2021-03-02/002")
+
+
+def ibl(folder: Path) -> Path:
+    """Two sessions: one with a trial table and two probes, the other with files of single columns and a revision."""
+    first, second = (folder / name / "alf" for name in IBL_SESSIONS)
+    ibl_probe(first / "probe00" / "pykilosort", seed=0)
+    ibl_probe(first / "probe01" / "pykilosort", seed=1)
+    ibl_probe(second / "probe00" / "pykilosort" / "#2024-05-06#", seed=2)
+    columns = ibl_trials()
+    parquet(first / "_ibl_trials.table.pqt", dict(columns))
+    for name, values in columns.items():
+        if not name.startswith("intervals"):
+            np.save(second / f"_ibl_trials.{name}.npy", values)
+    np.save(second / "_ibl_trials.intervals.npy", np.stack([columns["intervals_0"], columns["intervals_1"]], axis=1))
+    for home in (first, second):
+        rng = np.random.default_rng(3)
+        t = np.sort(rng.uniform(0, 60, 400))
+        np.save(home / "_ibl_wheel.timestamps.npy", t)
+        np.save(home / "_ibl_wheel.position.npy", np.cumsum(rng.normal(size=400)) * 0.01)
+        for side, rate in (("left", 60), ("right", 150)):
+            n = 60 * rate
+            np.save(home / f"_ibl_{side}Camera.times.npy", np.arange(n) / rate)
+            np.save(home / f"{side}Camera.ROIMotionEnergy.npy", rng.gamma(2.0, size=n))
+    return folder
+
+
+def ibl_trials(n: int = 8) -> dict[str, np.ndarray]:
+    """Return the columns of a trial table; trial 3 has no choice."""
+    start = 2.0 + 6.0 * np.arange(n)
+    left = np.where(np.arange(n) % 2 == 0, 0.25, np.nan)
+    choice = np.where(np.arange(n) % 2 == 0, 1.0, -1.0)
+    choice[3] = 0.0
+    return {
+        "intervals_0": start,
+        "intervals_1": start + 5.0,
+        "stimOn_times": start + 0.5,
+        "feedback_times": start + 1.5,
+        "choice": choice,
+        "probabilityLeft": np.where(np.arange(n) < n // 2, 0.5, 0.8),
+        "feedbackType": np.where(choice == 0, -1.0, 1.0),
+        "contrastLeft": left,
+        "contrastRight": np.where(np.isnan(left), 1.0, np.nan),
+    }
+
+
+def ibl_probe(folder: Path, seed: int) -> None:
+    """Write 300 spikes of five clusters on a probe of eight channels."""
+    import pyarrow as pa
+
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(seed)
+    np.save(folder / "spikes.times.npy", np.sort(rng.uniform(0, 60, 300)))
+    np.save(folder / "spikes.clusters.npy", rng.integers(0, 4, 300).astype(np.uint32))  # cluster 4 is silent
+    np.save(folder / "clusters.channels.npy", np.array([0, 2, 2, 5, 7]))
+    np.save(folder / "clusters.depths.npy", np.array([20.0, 60.0, 65.0, 120.0, 160.0]))
+    regions = np.array(["VISa", "VISa", "CA1", "CA1", "DG", "DG", "LP", "LP"])
+    np.save(folder / "channels.brainLocationAcronyms_ccf_2017.npy", regions)
+    metrics = {"cluster_id": pa.array([0, 1, 3]), "label": pa.array([1.0, 0.33, 1.0])}
+    parquet(folder / "clusters.metrics.pqt", metrics)
+
+
 def nwb(path: Path, *, behaviour: bool = True) -> None:
     """Write an NWB 2 file by hand: two units, three trials, a velocity at 1000 Hz."""
     import h5py
@@ -250,7 +359,10 @@ def nwb(path: Path, *, behaviour: bool = True) -> None:
             file[name] = [value] if name == "file_create_date" else value
         file["identifier"] = "miniature"
         file["session_description"] = "delayed reaching"
-        for name in ("acquisition", "analysis", "stimulus/presentation", "stimulus/templates", "general/subject"):
+        for name in (
+            *("acquisition", "analysis", "processing", "stimulus/presentation", "stimulus/templates"),
+            "general/subject",
+        ):
             file.create_group(name)
         _typed(file["general/subject"], "Subject")
         file["general/subject/subject_id"] = "Jenkins"
@@ -303,4 +415,7 @@ MINIATURES: dict[str, tuple[str, Callable[[Path], Path]]] = {
     "chb_mit": ("chbmit", chb_mit),
     "tusz": ("tuh_eeg_seizure", tusz),
     "dandi": ("dandi/000128", dandi),
+    "neural_latents": ("dandi/000128", neural_latents),
+    "hms": ("hms-harmful-brain-activity-classification", hms),
+    "ibl": ("ibl", ibl),
 }

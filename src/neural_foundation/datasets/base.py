@@ -84,7 +84,8 @@ class Files(Dataset):
 
     folders : how its folder may be named under NEURAL_FOUNDATION_DATA, the first one where `data fetch` makes it.
     source : where the files are published; None where that is nowhere. published : names of the published files that
-    this dataset reads, relative to its folder, the group `subject` being whose they are.
+    this dataset reads, relative to its folder, the group `subject` being whose they are. shared : those of the files
+    that are everybody's (a table of labels).
     """
 
     subjects: tuple[str, ...] | None = Field(None, min_length=1, description="only these subjects; default: all found")
@@ -92,6 +93,7 @@ class Files(Dataset):
     folders: ClassVar[tuple[str, ...]] = ()
     source: ClassVar[Source | None] = None
     published: ClassVar[re.Pattern[str] | None] = None
+    shared: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def found(self, root: Path) -> list[Item]:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from ..core.errors import DataError
 from .base import Dataset, DatasetInfo, Files
-from .sources import ByHand
 from .table import DATASETS
 
 
@@ -16,8 +15,8 @@ class Entry:
     """One row of the catalogue.
 
     name : the kind. summary : one line. info : licence, citation, size, traps. needs : what must be done by hand before
-    the files can be had; '' where `fetch` gets them. fetchable : whether `fetch` knows it. here : its folder where
-    one is there, else None.
+    the files can be had (an account, rules to accept); '' for nothing. fetchable : whether `fetch` knows it. here : its
+    folder where one is there, else None.
     """
 
     name: str
@@ -39,7 +38,7 @@ def _entry(kind: str, folder: Path | None) -> Entry:
     assert issubclass(cls, Dataset)
     if not issubclass(cls, Files) or not cls.folders:
         return Entry(kind, row.summary, cls.info, "", False, None)
-    needs = cls.source.needs if isinstance(cls.source, ByHand) else ""
+    needs = cls.source.needs if cls.source is not None else ""
     return Entry(kind, row.summary, cls.info, needs, True, _here(cls, folder))
 
 

@@ -20,35 +20,21 @@ if TYPE_CHECKING:
 _SUBJECT = re.compile(r"sub-([A-Za-z0-9+.-]+)")
 
 
-class DandiSet(Files):
-    """The NWB files of a dandiset: `sub-SUBJECT/sub-SUBJECT_...nwb`, the folder naming the subject.
+class NwbFiles(Files):
+    """Base of the datasets of NWB files in DANDI's layout: `sub-SUBJECT/sub-SUBJECT_...nwb`, the folder naming the
+    subject.
 
     Without `events` the trials stay as the file has them, and there are no classes. Nothing else of a session changes:
     signals, spikes, series and intervals are the reader's.
     """
 
-    kind: Literal["dandi"] = "dandi"
-    dandiset: str = Field(pattern=r"^\d{6}$", description="the six digits of the dandiset, e.g. '000128'")
     version: str | None = off_key(
         None, pattern=r"^(draft|\d[\d.]*)$", description="the version to fetch; default: the newest published one"
     )
     pattern: str = Field("*.nwb", min_length=1, description="which files of a subject, e.g. '*desc-train*.nwb'")
     events: Events = Field((), description="label in the files -> class; the classes stand in this order")
     trial_s: float | None = Field(None, gt=0, description="length of a trial where its label has no duration, seconds")
-    folders: ClassVar[tuple[str, ...]] = ("dandi",)
     published: ClassVar[re.Pattern[str] | None] = re.compile(r"sub-(?P<subject>[^/]+)/[^/]+\.nwb")
-    info: ClassVar[DatasetInfo] = DatasetInfo(
-        title="A dandiset",
-        licence="CC BY 4.0 or CC0, as the page of the dandiset says",
-        citation="as the page of the dandiset says; Neural Latents: Pei et al. 2021, NeurIPS Datasets and Benchmarks",
-        url="https://dandiarchive.org/",
-        note=(
-            "Subjects, rates and channels differ between dandisets. Neural Latents: 000128 MC_Maze (000138 large, "
-            "000139 medium, 000140 small), 000129 MC_RTT, 000127 Area2_Bump, 000130 DMFC_RSG; their 'desc-test' files "
-            "hide the neurons and the behaviour that the benchmark asks for. One subject may have several files."
-        ),
-        files="sub-SUBJECT/sub-SUBJECT_....nwb",
-    )
 
     @field_validator("events")
     @classmethod
@@ -57,12 +43,6 @@ class DandiSet(Files):
 
     def classes(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(name for _, name in self.events))
-
-    def places(self) -> tuple[str, ...]:
-        return (f"dandi/{self.dandiset}", self.dandiset)
-
-    def origin(self) -> Source | None:
-        return Dandi(self.dandiset, self.version)
 
     def found(self, root: Path) -> list[Item]:
         files = sorted(root.glob(f"sub-*/{self.pattern}"))
@@ -82,3 +62,28 @@ class DandiSet(Files):
             session.close()
             raise
         return with_trials(session, trials, session_id=item.id)
+
+
+class DandiSet(NwbFiles):
+    """The NWB files of a dandiset, by its number."""
+
+    kind: Literal["dandi"] = "dandi"
+    dandiset: str = Field(pattern=r"^\d{6}$", description="the six digits of the dandiset, e.g. '000128'")
+    folders: ClassVar[tuple[str, ...]] = ("dandi",)
+    info: ClassVar[DatasetInfo] = DatasetInfo(
+        title="A dandiset",
+        licence="CC BY 4.0 or CC0, as the page of the dandiset says",
+        citation="as the page of the dandiset says; Neural Latents: Pei et al. 2021, NeurIPS Datasets and Benchmarks",
+        url="https://dandiarchive.org/",
+        note=(
+            "Subjects, rates and channels differ between dandisets; one subject may have several files. The sets of "
+            "Neural Latents have names of their own: see 'neural_latents'."
+        ),
+        files="sub-SUBJECT/sub-SUBJECT_....nwb",
+    )
+
+    def places(self) -> tuple[str, ...]:
+        return (f"dandi/{self.dandiset}", self.dandiset)
+
+    def origin(self) -> Source | None:
+        return Dandi(self.dandiset, self.version)

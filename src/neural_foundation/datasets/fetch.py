@@ -16,14 +16,20 @@ from pathlib import Path
 
 from ..core.errors import DataError, RecordingError, StoreError, did_you_mean, one_of
 from ..core.progress import Progress, silent
-from ..core.store import lock, write_bytes
-from . import download
+from ..core.store import lock, write_bytes, writing
+from . import clients, download
 from .archives import unpack, unpacked
 from .base import DATA_FOLDER, Files
+from .clients import Client
+from .neural_latents import TASKS
+from .one_client import eids_of
 from .sources import SUMS, ByHand, FetchError, Remote, Source
 from .table import DATASETS
 
 _DANDI = re.compile(r"dandi[:/](\d{6})(?:@(\S+))?")
+_PART_OF = re.compile(r"(ibl|neural[-_]latents)[:/](\S+)")
+_EIDS = "neds-eids/eids.txt"
+_HOW = {"dandi": "dandi:<id>", "ibl": "ibl:<eid>", "neural_latents": "neural_latents:<name>"}
 _TELL_BYTES = 4 << 20
 
 
@@ -48,22 +54,31 @@ class Report:
 
 
 def fetch(
-    name: str, folder: Path | None = None, *, subjects: Sequence[str] | None = None, progress: Progress = silent
+    name: str,
+    folder: Path | None = None,
+    *,
+    subjects: Sequence[str] | None = None,
+    eids: Sequence[str] | None = None,
+    progress: Progress = silent,
 ) -> Report:
     """Make sure that a dataset lies under `folder`, complete and as published.
 
-    name : a kind of the table ('eegmat'; 'ssvep-exo' is 'ssvep_exo'), or 'dandi:000128', 'dandi:000128@VERSION'.
+    name : a kind of the table ('eegmat'; 'ssvep-exo' is 'ssvep_exo'), 'dandi:000128', 'dandi:000128@VERSION',
+    'neural_latents:mc_rtt' (or 'mc_rtt'), 'ibl:EID'.
     folder : what holds all datasets, default NEURAL_FOUNDATION_DATA; the dataset's own folder is made inside it.
-    subjects : only their files. progress : (files done, files, text).
+    subjects : only their files. eids : the sessions of 'ibl'; default: those in neds-eids/eids.txt under the folder.
+    progress : (files done, files, text).
 
     Raises UnknownKindError and DataError for what is not published here, needs an account (with the steps), or lies
     there with another content; FetchError (a DataError, with `url`) where the network or the server fails.
     """
-    dataset = published(name)
+    dataset = _with_eids(published(name), eids, folder)
     source = dataset.origin()
     if source is None:
         raise DataError(f"'{name}' is not published anywhere", allowed=one_of(fetchable()), remedy="Give `path`")
     target = place(dataset, folder)
+    if isinstance(source, Client):
+        return _by_client(dataset, source, target, subjects, progress)
     try:
         remotes = _remotes(dataset, source, target, subjects)
     except (FetchError, DataError) as error:
@@ -78,7 +93,7 @@ def fetch(
 def fetchable() -> list[str]:
     """Return the names that `fetch` takes."""
     classes = {kind: DATASETS.row(kind).load() for kind in DATASETS}
-    return [k if k != "dandi" else "dandi:<id>" for k, c in classes.items() if issubclass(c, Files) and c.folders]
+    return [_HOW.get(k, k) for k, c in classes.items() if issubclass(c, Files) and c.folders]
 
 
 def published(name: str) -> Files:
@@ -89,6 +104,11 @@ def published(name: str) -> Files:
     value: dict[str, object] = {"kind": name.replace("-", "_")}
     if match is not None:
         value = {"kind": "dandi", "dandiset": match[1], "version": match[2]}
+    elif (part := _PART_OF.fullmatch(name)) is not None:
+        more: dict[str, object] = {"eids": (part[2],)} if part[1] == "ibl" else {"task": part[2].replace("-", "_")}
+        value = {"kind": part[1].replace("-", "_"), **more}
+    elif value["kind"] in TASKS:
+        value = {"kind": "neural_latents", "task": value["kind"]}
     cls = DATASETS.row(str(value["kind"])).load()
     if not issubclass(cls, Files) or not cls.folders:
         raise DataError(f"'{name}' is not published anywhere", allowed=one_of(fetchable()))
@@ -109,6 +129,43 @@ def base_folder(folder: Path | None = None) -> Path:
     if not base:
         raise DataError(f"No folder is given, and {DATA_FOLDER} is not set", remedy="Give the folder for the data")
     return Path(base)
+
+
+def _with_eids(dataset: Files, eids: Sequence[str] | None, folder: Path | None) -> Files:
+    """Return the dataset restricted to sessions of IBL: those given, those it names, or those of the list."""
+    if "eids" not in type(dataset).model_fields:
+        if eids:
+            raise DataError(f"'{dataset.kind}' has no session ids", allowed="`eids` with 'ibl'")
+        return dataset
+    chosen = tuple(dict.fromkeys([*(getattr(dataset, "eids", None) or ()), *(eids or ())]))
+    if not chosen and (path := base_folder(folder) / _EIDS).is_file():
+        chosen = eids_of(path)
+    return dataset.model_copy(update={"eids": chosen or None})
+
+
+def _by_client(
+    dataset: Files, source: Client, target: Path, subjects: Sequence[str] | None, progress: Progress
+) -> Report:
+    """Fetch what a client of its own must bring; a complete folder needs none."""
+    with writing(target):
+        names = source.names(dataset, target, subjects)
+    progress(0, len(names), f"looking at {len(names)} files")
+    found = clients.look(names, target)
+    if found["wrong"]:
+        raise _not_as_published(found["wrong"], len(names), target)
+    done = len(names) - len(found["missing"])
+    for i, name in enumerate(clients.bring(source, found["missing"], target) if found["missing"] else (), start=1):
+        progress(done + i, len(names), name)
+    progress(len(names), len(names), f"{dataset.info.title}: {len(names)} files")
+    note = "not verified: nobody gives checksums of these files" if found["unverified"] else ""
+    verified, new, unverified = (tuple(found[word]) for word in ("verified", "missing", "unverified"))
+    return Report(dataset.kind, target, verified, new, unverified, note)
+
+
+def _not_as_published(wrong: Sequence[str], n: int, target: Path) -> DataError:
+    first = ", ".join(wrong[:3]) + (" ..." if len(wrong) > 3 else "")
+    given = f"{len(wrong)} of {n} files under {target} are not as published: {first}"
+    return DataError(given, remedy="Move them away, then fetch again; or use them as your own by `path`")
 
 
 def _remotes(dataset: Files, source: Source, target: Path, subjects: Sequence[str] | None) -> list[Remote]:
@@ -143,9 +200,7 @@ def _bring(dataset: Files, source: Source, target: Path, remotes: list[Remote], 
         same = _same(target, remote, names)
         (missing if same is None else verified if same else wrong).append(remote)
     if wrong:
-        first = ", ".join(r.name for r in wrong[:3]) + (" ..." if len(wrong) > 3 else "")
-        given = f"{len(wrong)} of {len(remotes)} files under {target} are not as published: {first}"
-        raise DataError(given, remedy="Move them away, then fetch again; or use them as your own by `path`")
+        raise _not_as_published([r.name for r in wrong], len(remotes), target)
     if missing:
         _download(source, target, missing, len(verified), len(remotes), progress)
     progress(len(remotes), len(remotes), f"{dataset.info.title}: {len(remotes)} files")

@@ -51,9 +51,10 @@ class Remote:
 
 
 class Source(ABC):
-    """Where a dataset is published. `page` : for people."""
+    """Where a dataset is published. `page` : for people. `needs` : what a person must do first; '' for nothing."""
 
     page: str
+    needs: str = ""
 
     @abstractmethod
     def kept(self, folder: Path) -> list[Remote] | None:

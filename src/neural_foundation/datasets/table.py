@@ -26,6 +26,13 @@ DATASETS = KindTable(
         "sleep_edf": Row(f"{_HERE}.sleep_edf:SleepEDF", "Sleep stages of whole nights, 78 people, 2 EEG channels."),
         "chb_mit": Row(f"{_HERE}.chb_mit:CHBMIT", "Epileptic seizures, 23 children, 22 bipolar EEG channels."),
         "tusz": Row(f"{_HERE}.tusz:TUSZ", "Epileptic seizures in clinical EEG, 675 people; needs an account."),
-        "dandi": Row(f"{_HERE}.dandi:DandiSet", "The NWB files of any dandiset, Neural Latents among them."),
+        "hms": Row(
+            f"{_HERE}.hms:HMS", "Seizures, periodic and rhythmic patterns in ICU EEG, 1950 people; Kaggle account."
+        ),
+        "ibl": Row(f"{_HERE}.ibl:IBL", "Mice at IBL's decision task: sorted spikes, wheel, cameras, by session id."),
+        "neural_latents": Row(
+            f"{_HERE}.neural_latents:NeuralLatents", "Four monkeys: mc_maze, mc_rtt, area2_bump, dmfc_rsg as NWB."
+        ),
+        "dandi": Row(f"{_HERE}.dandi:DandiSet", "The NWB files of any dandiset, by its number."),
     },
 )

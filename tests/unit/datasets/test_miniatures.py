@@ -58,6 +58,9 @@ def test_every_recording_opens_with_trials_of_its_classes(miniature: tuple[Files
 def test_the_published_names_are_the_files_that_are_read(miniature: tuple[Files, Path]) -> None:
     spec, root = miniature
     read = {(str(f.relative_to(root)), i.subject) for i in spec.items() for f in spec.raw_files(i)}
+    shared = {pair for pair in read if pair[0] in spec.shared}
+    assert {name for name, _ in shared} == set(spec.shared), "what is everybody's decides what every recording gives"
+    read -= shared
     there = [str(p.relative_to(root)) for p in root.rglob("*") if p.is_file()]
     assert {(name, s) for name in there if (s := spec.subject_of(name)) is not None} == read
 

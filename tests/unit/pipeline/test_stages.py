@@ -283,7 +283,9 @@ class TestPrepare:
     @pytest.mark.parametrize("kind", sorted(DATASETS))
     def test_every_dataset_is_a_recipe_s_first_stage(self, kind: str) -> None:
         events = {"events": {"a": "x", "b": "y"}}
-        needed = {"recordings": events, "dandi": {"dandiset": "000128", **events}}.get(kind, {})
+        needed = {"recordings": events, "dandi": {"dandiset": "000128", **events}, "neural_latents": events}.get(
+            kind, {}
+        )
         stages = {"prepare": {"kind": "prepare", "dataset": {"kind": kind, **needed}}}
         dataset = check({"name": "first", "stages": stages}).stages["prepare"].dataset
         assert dataset == DATASETS.parse({"kind": kind, **needed})
