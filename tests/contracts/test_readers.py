@@ -249,13 +249,13 @@ def test_bytes_after_the_end_are_refused(sample: tuple[str, Path], tmp_path: Pat
         read(opened)
 
 
-def test_line_ending_damage_is_refused(sample: tuple[str, Path], tmp_path: Path) -> None:
+def test_line_ending_damage_is_named(sample: tuple[str, Path], tmp_path: Path) -> None:
     opened = copied(sample, tmp_path)
     damaged = samples_of(sample[0], opened)
     raw = damaged.read_bytes()
     assert b"\n" in raw
     damaged.write_bytes(raw.replace(b"\n", b"\r\n"))
-    with pytest.raises(RecordingError):
+    with pytest.raises(RecordingError, match=r"a line-ending conversion \(LF to CR LF\)"):
         read(opened)
 
 

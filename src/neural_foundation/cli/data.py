@@ -44,13 +44,16 @@ def add(app: typer.Typer) -> None:
     def list_() -> None:
         """List the datasets that a recipe can name: licence, people, and what is here."""
         from ..datasets.catalogue import catalogue
+        from .data_pipe import heard
 
-        for entry in catalogue():
-            typer.echo(f"{entry.name:<28} {entry.summary}")
-            people = f"{entry.info.n_subjects} subjects" if entry.info.n_subjects else ""
-            how = "by hand" if entry.needs else "data fetch" if entry.fetchable else ""
-            facts = [entry.info.licence, people, f"in {entry.here}" if entry.here else how]
-            typer.echo(f"{'':<28}   {'; '.join(f for f in facts if f)}")
+        entries = catalogue()
+        with heard():
+            for entry in entries:
+                typer.echo(f"{entry.name:<28} {entry.summary}")
+                people = f"{entry.info.n_subjects} subjects" if entry.info.n_subjects else ""
+                how = f"needs {entry.needs}" if entry.needs else "data fetch" if entry.fetchable else ""
+                facts = [entry.info.licence, people, f"in {entry.here}" if entry.here else how]
+                typer.echo(f"{'':<28}   {'; '.join(f for f in facts if f)}")
 
     @group.command("fetch")
     def fetch(
@@ -67,6 +70,9 @@ def add(app: typer.Typer) -> None:
         subject: Annotated[
             list[str], typer.Option("--subject", metavar="ID", help="Only this one's files; may be repeated.")
         ] = [],  # noqa: B006 - typer reads the default, nothing changes it
+        eid: Annotated[
+            list[str], typer.Option("--eid", metavar="EID", help="A session of `ibl`; may be repeated.")
+        ] = [],  # noqa: B006 - as above
     ) -> None:
         """Get a published dataset: check what is in the folder, download what is missing."""
         from ..datasets.fetch import fetch as get
@@ -77,7 +83,7 @@ def add(app: typer.Typer) -> None:
             def progress(done: int, total: int, text: str) -> None:
                 display.report(dataset, done, total, text)
 
-            found = get(dataset, output, subjects=subject or None, progress=progress)
+            found = get(dataset, output, subjects=subject or None, eids=eid or None, progress=progress)
         say = [f"{len(found.downloaded)} downloaded", f"{len(found.verified)} were there and are as published"]
         say += [f"{len(found.unverified)} were there"] if found.unverified else []
         typer.echo(f"{found.name}: {', '.join(say)}. {found.n_files} files in {found.path}")

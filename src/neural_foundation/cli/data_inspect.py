@@ -29,15 +29,18 @@ def add(group: typer.Typer) -> None:
         """Say what is in a recording, and how good it looks."""
         from ..evaluation.inspection import check_picture, draw, inspect_session
         from ..recordings import read
+        from .data_pipe import heard
         from .terminal import console
 
         if picture is not None:
             check_picture(picture)
-        with read(file) as session:
+        with read(file, isolated=True) as session:
             found = inspect_session(session)
+            if picture is not None:
+                draw(picture, session, found)  # first: who reads the words may go away
+        with heard():
             say(found, console(), everything)
             if picture is not None:
-                draw(picture, session, found)
                 typer.echo(f"Picture: {picture}")
 
 

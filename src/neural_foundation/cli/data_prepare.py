@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -28,7 +28,7 @@ def add(group: typer.Typer) -> None:
             typer.Option(
                 "--config",
                 metavar="YAML",
-                help="dataset, signals and windows, as in a recipe's prepare stage; or a recipe.",
+                help="dataset, signals, windows and step, as in a recipe's prepare stage; or a recipe.",
                 show_default=False,
             ),
         ] = None,
@@ -38,6 +38,7 @@ def add(group: typer.Typer) -> None:
 
         Exit code 3: some files are quarantined, all others are prepared.
         """
+        from .data_pipe import heard
         from .folder import folder_plan, prepare_folder
         from .run import command
         from .show_progress import Display
@@ -46,7 +47,8 @@ def add(group: typer.Typer) -> None:
         plan = folder_plan(source, output, config)
         with Display([t.name for t in plan.tasks if t.output() is None], "prepare") as display:
             report = prepare_folder(plan, workers=workers, command=command(), report=display.report)
-        say(report, console())
+        with heard():
+            say(report, console())
         _end(report)
 
 
@@ -73,10 +75,9 @@ def say(report: FolderReport, console: Console) -> None:
         for head in ("files", "hours", "channels", "rate (Hz)", "prepared as"):
             table.add_column(head, justify="left" if head == "prepared as" else "right")
         for shape in facts["shapes"][:MOST_LISTED]:
-            raw, made = shape["raw"], shape["prepared"]
-            to = f"{made['channels']} channels at {made['sfreq']:g} Hz"
-            table.add_row(str(shape["files"]), f"{shape['hours']:.2f}", str(raw["channels"]), f"{raw['sfreq']:g}", to)
+            table.add_row(str(shape["files"]), f"{shape['hours']:.2f}", *_shape(shape["raw"], shape["prepared"]))
         console.print(table)
+        _kept(facts["kept"], console)
     if report.bad:
         table = Table(title=f"Quarantined: {len(report.bad)}", **plain())
         table.add_column("file", overflow="fold")
@@ -89,6 +90,38 @@ def say(report: FolderReport, console: Console) -> None:
     _totals(report, facts["hours"], len(facts["subjects"]), facts["windows"])
 
 
+def _shape(raw: dict[str, Any] | None, made: dict[str, Any] | None) -> tuple[str, str, str]:
+    if raw is None or made is None:
+        return "-", "-", "no regular signal"
+    return str(raw["channels"]), f"{raw['sfreq']:g}", f"{made['channels']} channels at {made['sfreq']:g} Hz"
+
+
+def _kept(rows: list[dict[str, Any]], console: Console) -> None:
+    """Print what sessions hold of each modality, where that is more than one signal of one name."""
+    from rich.table import Table
+
+    from .terminal import plain
+
+    if len(rows) < 2 and all(row["modality"] == "signals" for row in rows):
+        return
+    table = Table(title="Kept", **plain())
+    for head in ("modality", "name", "files", "what"):
+        table.add_column(head, justify="right" if head == "files" else "left", overflow="fold")
+    for row in rows[:MOST_LISTED]:
+        table.add_row(row["modality"], row["name"], str(row["files"]), _amount(row))
+    console.print(table)
+    if len(rows) > MOST_LISTED:
+        console.print(f"and {len(rows) - MOST_LISTED} more, in summary.json (`kept`)")
+
+
+def _amount(row: dict[str, Any]) -> str:
+    rates = f" at {', '.join(f'{hz:g}' for hz in row['sfreq'])} Hz" if "sfreq" in row else ""
+    return (
+        ", ".join(f"{row[word]:,} {word}" for word in ("units", "spikes", "channels", "columns", "rows") if word in row)
+        + rates
+    )
+
+
 def _totals(report: FolderReport, hours: float, subjects: int, windows: int) -> None:
     n = len(report.good) + len(report.bad)
     kept = f" ({report.fresh} were ready)" if report.fresh else ""
@@ -97,5 +130,5 @@ def _totals(report: FolderReport, hours: float, subjects: int, windows: int) -> 
     if without := sum(not p.facts["windows"] for p in report.good):
         typer.echo(f"{without} files hold no window: they are shorter, or nowhere valid for so long")
     if more := sum(bool(p.facts["left_out"]) for p in report.good):
-        typer.echo(f"{more} files hold more than the signal that was prepared; summary.json names it (`left_out`)")
+        typer.echo(f"{more} files hold what a session has no field for; summary.json names it (`left_out`)")
     typer.echo(f"Written to {report.root}/: prepare/, summary.json, quarantine.json")

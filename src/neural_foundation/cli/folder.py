@@ -6,8 +6,7 @@ equal config give the same sessions and the same lists, however the run was inte
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,13 +18,15 @@ from ..core.kinds import spec_error
 from ..core.lineage import Output
 from ..core.store import read_json, remove, write_json
 from ..sampling.windows import Windows
-from .folder_stage import FACTS, QUARANTINED, Folder, PrepareFolder
+from .folder_data import Folder
+from .folder_kept import totals
+from .folder_stage import FACTS, QUARANTINED, PrepareFolder
 
 if TYPE_CHECKING:
     from ..pipeline.plan import Plan, Task
 
 STAGE = "prepare"
-CONFIG_FIELDS = ("dataset", "signals", "windows")
+CONFIG_FIELDS = ("dataset", "signals", "windows", "step")
 
 
 @dataclass(frozen=True)
@@ -39,14 +40,17 @@ class Quarantined:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A file that was prepared: where its session lies, relative to the output, and the facts of it."""
+    """A file that was prepared: where its session lies, relative to the output, and the facts of it.
+
+    raw, signal : the primary signal before and after; None where there is none.
+    """
 
     file: str
     recording: str
     subject: str
     session: str
-    raw: dict[str, Any]
-    signal: dict[str, Any]
+    raw: dict[str, Any] | None
+    signal: dict[str, Any] | None
     facts: dict[str, Any]
 
 
@@ -72,7 +76,7 @@ def folder_plan(source: Path, output: Path, config: Path | str | None = None) ->
 
 
 def config_of(config: Path | str) -> dict[str, Any]:
-    """Return `dataset`, `signals` and `windows` of a config file, or of the stage `prepare` of a recipe."""
+    """Return `dataset`, `signals`, `windows` and `step` of a config file, or of the stage `prepare` of a recipe."""
     from ..pipeline.recipe import text_of
     from ..pipeline.yaml12 import parse
 
@@ -98,13 +102,15 @@ def _stage(source: Path, output: Path, config: dict[str, Any]) -> PrepareFolder:
         windows = Windows.model_validate(config.get("windows", {}))
     except ValidationError as error:
         raise spec_error("windows", error, Windows) from None
-    place = {"path": source, "skip": output, "call": uuid.uuid4().hex}
     try:
-        folder = Folder.model_validate({**dataset, **place})
+        folder = Folder.model_validate({**dataset, "path": source, "skip": output})
     except ValidationError as error:
         raise spec_error("dataset", error, Folder) from None
+    signals = config.get("signals") or ()
+    chains = {"others": signals, "signals": ()} if isinstance(signals, dict) else {"signals": signals}
+    made = {"dataset": folder, "windows": windows, "step": config.get("step"), **chains}
     try:
-        return PrepareFolder.model_validate({**config, "dataset": folder, "windows": windows})
+        return PrepareFolder.model_validate(made)
     except ValidationError as error:
         raise spec_error("config", error, PrepareFolder) from None
 
@@ -141,9 +147,7 @@ def _finished(task: Task) -> Output:
 def _file(task: Task) -> str:
     stage = task.spec
     assert isinstance(stage, PrepareFolder)
-    root = stage.dataset.root()
-    path = stage.recording(task.item).files[0]
-    return path.relative_to(root if root.is_dir() else root.parent).as_posix()
+    return stage.dataset.name_of(stage.recording(task.item))
 
 
 def _good(task: Task, output: Output, root: Path) -> Prepared:
@@ -160,11 +164,8 @@ def _bad(task: Task, output: Output) -> Quarantined:
 
 def summary(report: FolderReport) -> dict[str, Any]:
     """Return the JSON value of a report: the same for the same files and config, whenever and however it was run."""
-    shapes: dict[tuple[Any, ...], list[Prepared]] = {}
-    for p in report.good:
-        shapes.setdefault((*_shape(p.raw), *_shape(p.signal), tuple(p.signal["ch_names"])), []).append(p)
     return {
-        "format_version": 1,
+        "format_version": 2,
         "files": {
             "found": len(report.good) + len(report.bad),
             "prepared": len(report.good),
@@ -174,15 +175,8 @@ def summary(report: FolderReport) -> dict[str, Any]:
         "subjects": sorted({p.subject for p in report.good}),
         "windows": sum(p.facts["windows"] for p in report.good),
         "trials": sum(p.facts["trials"] for p in report.good),
-        "shapes": [
-            {
-                "files": len(group),
-                "hours": round(sum(p.facts["hours"] for p in group), 6),
-                "raw": {"channels": raw_n, "sfreq": raw_hz},
-                "prepared": {"channels": n, "sfreq": hz, "ch_names": list(names)},
-            }
-            for (raw_n, raw_hz, n, hz, names), group in sorted(shapes.items(), key=lambda s: -len(s[1]))
-        ],
+        "kept": totals(p.facts["kept"] for p in report.good),
+        "shapes": _shapes(report.good),
         "recordings": [
             {"file": p.file, "recording": p.recording, "subject": p.subject, "session": p.session, **p.facts}
             for p in report.good
@@ -191,5 +185,26 @@ def summary(report: FolderReport) -> dict[str, Any]:
     }
 
 
-def _shape(signal: dict[str, Any]) -> tuple[int, float]:
-    return len(signal["ch_names"]), float(signal["sfreq"])
+def _shapes(good: Sequence[Prepared]) -> list[dict[str, Any]]:
+    """Return how many files, and hours, have which primary signal before and after; those without one come last."""
+    shapes: dict[Any, list[Prepared]] = {}
+    for p in good:
+        names = () if p.signal is None else tuple(p.signal["ch_names"])
+        shapes.setdefault((_shape(p.raw), _shape(p.signal), names), []).append(p)
+    return [
+        {
+            "files": len(group),
+            "hours": round(sum(p.facts["hours"] for p in group), 6),
+            "raw": _said(raw),
+            "prepared": None if made is None else {**(_said(made) or {}), "ch_names": list(names)},
+        }
+        for (raw, made, names), group in sorted(shapes.items(), key=lambda s: (s[0][0] is None, -len(s[1])))
+    ]
+
+
+def _shape(signal: dict[str, Any] | None) -> tuple[int, float] | None:
+    return None if signal is None else (len(signal["ch_names"]), float(signal["sfreq"]))
+
+
+def _said(shape: tuple[int, float] | None) -> dict[str, Any] | None:
+    return None if shape is None else {"channels": shape[0], "sfreq": shape[1]}

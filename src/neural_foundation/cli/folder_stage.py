@@ -1,83 +1,58 @@
-"""A folder of recordings as a dataset and a stage: what is done to one file, good or bad.
+"""What `data prepare` does to one recording of a folder, good or bad, as a stage of the pipeline.
 
-`folder.prepare_folder` runs these with the pipeline, so it goes on where it stopped, in parallel, and every output has
-its manifest. A bad file is an outcome of its item, not an error of the run; the item is made again in each run, as the
-file may have been replaced or may have become readable.
+`folder.prepare_folder` runs it, so it goes on where it stopped, in parallel, and every output has its manifest. A bad
+file is an outcome of its item, not an error of the run; the item is made again in each run, as the file may have been
+replaced or may have become readable.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import field_validator
+from pydantic import Field
 
-from ..core.errors import DataError
-from ..core.specs import off_key
-from ..core.store import write_json, writing
+from ..core.errors import DataError, one_of
+from ..core.kinds import of
+from ..core.progress import Progress
+from ..core.store import write_json
 from ..datasets.base import Item as Recording
-from ..datasets.recordings_folder import Events, Recordings
 from ..pipeline.stage import Item, Job
-from ..pipeline.stages.prepare import Prepare
+from ..pipeline.stages.prepare import Prepare, cleaned, dumped
+from ..signals.base import SignalOp
+from ..signals.chain import chain
+from ..signals.table import SIGNALS
+from .folder_data import Folder, parts
+from .folder_kept import kept, left_out, span_of
 
 if TYPE_CHECKING:
-    from ..recordings import Session
+    from ..core.stream import Transducer
+    from ..recordings import Intervals, Session, Signal
 
-QUARANTINED, FACTS = "quarantined.json", "facts.json"
-
-
-class Folder(Recordings):
-    """Recordings whose labels need not be classes: without `events`, all labels are kept as they are."""
-
-    kind: Literal["recordings"] = "recordings"
-    events: Events = ()
-    skip: Path | None = off_key(None, description="a folder under `path` whose files are no recordings of it")
-    call: str = off_key("", description="the call that lists the files: within one, they are listed once")
-
-    @field_validator("events")
-    @classmethod
-    def _two_classes(cls, events: Events) -> Events:
-        return super()._two_classes(events) if events else events
-
-    def found(self, root: Path) -> list[Recording]:
-        skip = None if self.skip is None else self.skip.resolve()
-        items = super().found(root)
-        return [i for i in items if skip is None or not i.files[0].resolve().is_relative_to(skip)]
-
-    def open(self, item: Recording, folder: Path) -> Session:
-        from ..datasets.labels import with_trials
-        from ..recordings import read
-
-        if self.events:
-            return super().open(item, folder)
-        session = read(item.files[0], subject=item.subject)
-        return with_trials(session, session.trials, session_id=item.id)
-
-
-@lru_cache(maxsize=4)
-def _listed(dataset: Folder) -> dict[str, Recording]:
-    return {item.id: item for item in dataset.items()}
+QUARANTINED, FACTS, WINDOWS = "quarantined.json", "facts.json", "windows"
+MOST_WINDOWS = 5_000_000  # of one recording: times of events may say anything
 
 
 class PrepareFolder(Prepare):
-    """`prepare` for a folder of anybody's recordings; `session.h5` also holds the windows, as Interval `windows`.
+    """`prepare` for a folder of anybody's recordings: `session.h5` holds all modalities, and Interval `windows`.
 
-    With `events`, windows lie in the trials, labelled with the class; without, over the whole recording. A window
-    without a valid sample throughout is left out. A file that cannot be prepared gives `quarantined.json` instead.
+    The chain `signals` is for the primary signal, a chain of `others` for the signal of its name; what has no chain is
+    kept as it is. With `events`, windows lie in the trials, labelled with the class; without, over the whole of the
+    primary signal, or, where there is none, from the first to the last event. A window that holds a sample of the
+    primary signal which is not valid is left out. A file that cannot be prepared gives `quarantined.json` instead.
     """
 
     dataset: Folder
-    version: ClassVar[int] = 2
-
-    def own_values(self) -> list[str]:
-        return list(_listed(self.dataset))
+    others: dict[str, tuple[of(SIGNALS, SignalOp), ...]] = Field({}, description="chains by the name of a signal")  # type: ignore[valid-type]
+    version: ClassVar[int] = 3
 
     def raw_files(self, item: Item) -> Sequence[Path]:
         # what may not be read has no content for a key; `run` says so
-        return [f for f in _listed(self.dataset)[item["recording"]].files if os.access(f, os.R_OK)]
+        return [f for f in parts(self.recording(item).files[0]) if os.access(f, os.R_OK)]
 
     def run(self, job: Job) -> None:
         from ..recordings.isolated import rehearse
@@ -85,69 +60,118 @@ class PrepareFolder(Prepare):
         try:
             rehearse(self.recording(job.item).files[0])
             super().run(job)
-            self._add_windows(job.folder / "session.h5", job)
+            self._say_what_is_kept(job)
         except DataError as error:
-            recording = self.recording(job.item)
-            for made in job.folder.iterdir():
-                made.unlink()
-            job.subjects.add(recording.subject)
-            job.measured.clear()
-            write_json(
-                job.folder / QUARANTINED, {"error": type(error).__name__, "reason": self._reason(error, recording)}
-            )
+            self._put_aside(job, error)
+
+    def _put_aside(self, job: Job, error: DataError) -> None:
+        recording = self.recording(job.item)
+        for made in job.folder.iterdir():
+            made.unlink()
+        job.subjects.add(recording.subject)
+        job.measured.clear()
+        said = {"error": type(error).__name__, "reason": self._reason(error, recording)}
+        write_json(job.folder / QUARANTINED, said)
+
+    def _say_what_is_kept(self, job: Job) -> None:
+        from ..recordings import read
+
+        with read(job.folder / "session.h5") as session, read(self.recording(job.item).files[0]) as source:
+            write_json(job.folder / FACTS, kept(session, WINDOWS) | {"left_out": left_out(source)})
 
     def recording(self, item: Item) -> Recording:
         """Return the recording of an item; the folder is listed once a process."""
-        return _listed(self.dataset)[item["recording"]]
-
-    def _recording(self, item: Item) -> Recording:
-        return self.recording(item)
+        return self._recording(item)
 
     def _reason(self, error: DataError, recording: Recording) -> str:
-        root = self.dataset.root()
-        base = root if root.is_dir() else root.parent
-        return str(error).removeprefix(f"{recording.files[0]}: ").replace(f"{base}{os.sep}", "")
+        said = str(error).removeprefix(f"{recording.files[0]}: ")
+        return said.replace(f"{self.dataset.base()}{os.sep}", "")
 
     def _check(self, session: Session) -> None:
         """Take recordings without events: their windows lie over all of them."""
+        if WINDOWS in session.intervals:
+            remedy = "Prepare what it was made from, or give them another name in it"
+            raise DataError(f"It has intervals '{WINDOWS}' already", remedy=remedy)
 
-    def _add_windows(self, path: Path, job: Job) -> None:
-        from ..evaluation.inspection.quality import valid_share
-        from ..recordings import read
+    def _write(self, path: Path, session: Session, progress: Progress) -> dict[str, Any]:
+        """Write every modality and the windows; return what is known of the primary signal before and after."""
+        from ..recordings import write_whole_session
 
-        with read(path) as session:
-            rows, hours = self._windows(session), session.signal.duration_s / 3600
-            facts = {"hours": hours, "trials": len(session.trials), "valid": round(valid_share(session.signal), 6)}
-        put_windows(path, rows)
-        with read(self.recording(job.item).files[0]) as raw:
-            others = [*list(raw.signals)[1:], *raw.spikes, *raw.series, *raw.intervals]
-        write_json(job.folder / FACTS, {**facts, "windows": len(rows), "left_out": others})
+        main = next(iter(session.signals), None)
+        before = None if main is None else session.signal.spec
+        with ExitStack() as stack:
+            cut = _with(session, dict(self._signals(session, path, progress, stack)), {})
+            write_whole_session(
+                path, _with(session, cut.signals, {WINDOWS: self._windows(cut)}), step=self.step, progress=progress
+            )
+            after = None if main is None else cut.signal.spec
+        ops = {name: dumped(ops) for name, ops in self._chains(session).items()}
+        return {
+            "raw": None if before is None else before.model_dump(mode="json"),
+            "signal": None if after is None else after.model_dump(mode="json"),
+            "chain": ops.pop(main, []) if main is not None else [],
+            **({"chains": ops} if ops else {}),
+        }
 
-    def _windows(self, session: Session) -> list[tuple[float, float, str]]:
-        """Return the windows (start_s, end_s, label) of a prepared session."""
-        signal = session.signal
-        stretches = (
-            session.trials if self.dataset.events else [(signal.start_s, signal.start_s + signal.duration_s, "")]
-        )
+    def _chains(self, session: Session) -> dict[str, tuple[SignalOp, ...]]:
+        """Return the chain of each signal that has one; DataError for a chain whose signal is not there."""
+        if unknown := [name for name in self.others if name not in session.signals]:
+            names = one_of(session.signals) if session.signals else "none, as it has no signal"
+            raise DataError(f"It has no signal {one_of(unknown)}, which `signals` names", allowed=names)
+        main = next(iter(session.signals), None)
+        return {**({main: self.signals} if main is not None and self.signals else {}), **self.others}
+
+    def _signals(
+        self, session: Session, path: Path, progress: Progress, stack: ExitStack
+    ) -> Iterator[tuple[str, Signal]]:
+        """Yield the signals by name: what its chain makes of one that has a chain, the others as they are."""
+        from ..recordings.hdf5_write import spooled
+
+        chains = self._chains(session)
+        bound: dict[str, Transducer] = {n: chain(ops, session[n].spec) for n, ops in chains.items()}
+        for name, signal in session.signals.items():
+            if name in bound:
+                chunks = cleaned(bound[name], signal, progress, name)
+                signal = stack.enter_context(spooled(path, bound[name].output, chunks, signal.start_s))
+            yield name, signal
+
+    def _windows(self, session: Session) -> Intervals:
+        """Return the windows of a prepared session."""
+        from ..recordings import Intervals
+
+        start_s, end_s = span_of(session)
+        stretches = session.trials if self.dataset.events else [(start_s, end_s, "")]
         hop = self.windows.hop_s if self.dataset.events else self.windows.hop_s or self.windows.length_s
         windows = self.windows.model_copy(update={"hop_s": hop})
-        n = round(windows.length_s * signal.spec.sfreq)
-        rows = []
-        for onset_s, end_s, label in stretches:
-            for start_s in windows.starts(onset_s, end_s):
-                first = round((start_s - signal.start_s) * signal.spec.sfreq)
-                if n and 0 <= first <= signal.n_times - n and signal.valid(first, first + n).all():
-                    rows.append((start_s, start_s + windows.length_s, label))
-        return rows
+        spans = [(onset_s, min(stop_s, end_s), label) for onset_s, stop_s, label in stretches]
+        if hop and (n := sum(max(0.0, stop_s - onset_s) for onset_s, stop_s, _ in spans) / hop) > MOST_WINDOWS:
+            raise DataError(f"It would have {n:.3g} windows", allowed=f"up to {MOST_WINDOWS:,}", remedy="Set `hop_s`")
+        found = (
+            (first_s, first_s + windows.length_s, label)
+            for onset_s, stop_s, label in spans
+            for first_s in windows.starts(onset_s, stop_s)
+        )
+        return Intervals.of(row for row in found if self._holds(session, row[0]))
+
+    def _holds(self, session: Session, start_s: float) -> bool:
+        """Return whether the primary signal is there and valid throughout a window; True where there is none."""
+        if not session.signals:
+            return True
+        signal = session.signal
+        n, first = (round(t * signal.spec.sfreq) for t in (self.windows.length_s, start_s - signal.start_s))
+        return bool(n and 0 <= first <= signal.n_times - n and signal.valid(first, first + n).all())
 
 
-def put_windows(path: Path, rows: Sequence[tuple[float, float, str]]) -> None:
-    """Add the windows (start_s, end_s, label) to a session file in temporaldata's layout, as its Interval `windows`."""
-    import h5py
+def _with(session: Session, signals: Mapping[str, Signal], intervals: Mapping[str, Intervals]) -> Session:
+    """Return a session with other signals and more intervals, all else as it is; it closes nothing."""
+    from ..recordings import Session
 
-    from ..recordings import Intervals
-    from ..recordings.hdf5_tables import put_intervals
-
-    with writing(path), h5py.File(path, "r+", libver=("v110", "v110")) as file:
-        made = put_intervals(file, "windows", Intervals.of(rows))
-        made.attrs["modality"], made.attrs["order"] = "intervals", 0
+    return Session(
+        session.session_id,
+        session.subject,
+        signals,
+        session.trials,
+        spikes={name: partial(session.spikes.__getitem__, name) for name in session.spikes},
+        series={name: partial(session.series.__getitem__, name) for name in session.series},
+        intervals={name: partial(session.intervals.__getitem__, name) for name in session.intervals} | dict(intervals),
+    )

@@ -21,6 +21,7 @@ from .errors import StoreError
 _ADVICE = {
     errno.ENOSPC: "The disk is full. Free some space and run again; nothing finished is lost",
     errno.EDQUOT: "The disk quota is used up. Free some space and run again; nothing finished is lost",
+    errno.EFBIG: "The file would be too large for this disk, or for `ulimit -f`. Choose another with --output",
     errno.EROFS: "The folder is on a read-only file system. Choose another with --output",
     errno.ENOTDIR: "A part of the path is a file. Choose another with --output",
     errno.ENOENT: "The folder cannot be made there. Choose another with --output",

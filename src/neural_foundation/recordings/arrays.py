@@ -14,6 +14,7 @@ from ..core.errors import RecordingError, did_you_mean
 
 Floats = NDArray[np.float64]
 Kind = Literal["number", "text", "other"]
+Form = Literal["", "struct", "structs", "cell"]  # of MATLAB
 MAX_LISTED = 200
 _MAX_DEPTH = 8
 _SHOWN = 12
@@ -24,11 +25,13 @@ class Array(ABC):
 
     name : its path. shape : as the file's own tools show it. kind : what it holds. exact : whether its numbers are
     whole, so that none can be NaN. columns : whether it is made of columns, so that its first axis is time.
-    in_pieces : whether reading it piece by piece costs no more than reading it at once.
+    in_pieces : whether reading it piece by piece costs no more than reading it at once. what : of an array of kind
+    'other', what it holds, where that is worth saying.
     """
 
     columns = False
     in_pieces = False
+    what = ""
 
     def __init__(self, name: str, shape: Sequence[int], kind: Kind = "number", *, exact: bool = False) -> None:
         self.name, self.shape, self.kind, self.exact = name, tuple(int(n) for n in shape), kind, exact
@@ -67,13 +70,14 @@ class Array(ABC):
 
     def __str__(self) -> str:
         what = {"number": "numbers", "text": "text", "other": "neither numbers nor text"}[self.kind]
-        return f"'{self.name}' {self.shape} {what}"
+        return f"'{self.name}' {self.shape} {what}{f' ({self.what})' if self.what else ''}"
 
 
 class Group(ABC):
     """A place that holds arrays and groups. file : of which file. separator : between the words of a path."""
 
     separator = "."
+    form: Form = ""
 
     def __init__(self, file: Path, name: str = "") -> None:
         self.file, self.name = file, name
@@ -122,11 +126,11 @@ class Stack(Array):
 
 
 class Words(Array):
-    """An array of words, in memory."""
+    """An array of words, in memory. cells : whether each was a cell of its own."""
 
-    def __init__(self, name: str, shape: Sequence[int], words: Sequence[str]) -> None:
+    def __init__(self, name: str, shape: Sequence[int], words: Sequence[str], *, cells: bool = False) -> None:
         super().__init__(name, shape, "text")
-        self._words = list(words)
+        self._words, self.cells = list(words), cells
 
     def _block(self, axis: int, start: int, stop: int) -> NDArray[Any]:
         raise TypeError("words are no numbers")  # find_array lets none pass
@@ -157,8 +161,8 @@ class Strided(Array):
         if self.is_vector:
             return self._run(start, stop - start)[:, None]
         n, others = self.shape[axis], self.size // self.shape[axis]
-        slow = len(self.shape) - 1 if self.fortran else 0
-        if axis == slow:  # a stretch of time lies in one piece
+        long = [i for i, length in enumerate(self.shape) if length > 1]
+        if axis == long[-1 if self.fortran else 0]:  # a stretch of time lies in one piece
             return self._run(start * others, (stop - start) * others).reshape(stop - start, others)
         return np.stack([self._run(c * n + start, stop - start) for c in range(others)], axis=1)
 

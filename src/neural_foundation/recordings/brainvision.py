@@ -27,8 +27,8 @@ from ..core.errors import RecordingError, one_of
 from ..core.specs import SignalSpec
 from .brainvision_header import ChannelInfo, Header, Marker, fail, read_header, read_markers
 from .channels import VOLTS, Channel, channel, positions, repeated
-from .frames import AGAIN, FrameSignal, check_newlines, companion, glance_newlines
-from .reader import OpenFile, Reader, file_size, stem
+from .frames import FrameSignal, check_newlines, companion, glance_newlines
+from .reader import AGAIN, OpenFile, Reader, file_size, stem
 from .session import Intervals, Session
 
 # unit of the file: unit of the spec, and how many of it one is

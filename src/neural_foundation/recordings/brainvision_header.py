@@ -16,21 +16,20 @@ from typing import NoReturn
 
 from ..core.errors import RecordingError, one_of
 from ..core.specs import Position
-from .edf_header import MAX_CHANNELS, MAX_PHYSICAL
+from .header_text import MAX_CHANNELS, MAX_HZ, MAX_PHYSICAL, decimal, whole_number
+from .reader import AGAIN
 
 MAX_TEXT = 1 << 26
 HEAD_RADIUS_M = 0.095
 DTYPES = {"INT_16": "i2", "INT_32": "i4", "IEEE_FLOAT_32": "f4"}
-MAX_HZ = 1e7
 
 _FIRST = re.compile(r"Brain ?Vision(?: Core| V-Amp)? Data(?: Exchange)? (Header|Marker) File,? Version ([\d.]+)")
-_INTEGER = re.compile(r"[+-]?\d{1,18}")
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _CODEPAGES = {"utf-8": "utf-8", "utf8": "utf-8", "ansi": "cp1252", "windows-1252": "cp1252", "cp1252": "cp1252"}
 _CODEPAGES |= dict.fromkeys(("latin-1", "latin1", "iso-8859-1"), "latin-1")
 _SECTIONS = ("common infos", "binary infos", "channel infos", "coordinates", "marker infos")
 _ENTRY = re.compile(r"(ch|mk)\d+", re.ASCII)
 _ENTRIES = {"ch": ("channel infos", "coordinates"), "mk": ("marker infos",)}
+_COMMENT = re.compile(rb"^[ \t]*\[comment\][ \t]*(?=[\r\n]|\Z)", re.MULTILINE | re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
@@ -159,7 +158,7 @@ def _text(path: Path, file: Path, which: str) -> str:
         raw = opened.read(MAX_TEXT + 1)
     if len(raw) > MAX_TEXT:
         fail(path, f"{which} has more than {MAX_TEXT >> 20} MiB of text", remedy="Split the recording")
-    raw = re.split(rb"(?mi)^[ \t]*\[comment\]", raw.removeprefix(b"\xef\xbb\xbf"), maxsplit=1)[0]
+    raw = _COMMENT.split(raw.removeprefix(b"\xef\xbb\xbf"), maxsplit=1)[0]
     said = re.search(rb"(?mi)^[ \t]*codepage[ \t]*=([^\r\n]*)", raw)
     codepage = _CODEPAGES.get(said[1].decode("ascii", "replace").strip().lower(), "") if said else "utf-8"
     if not codepage:
@@ -174,7 +173,7 @@ def _text(path: Path, file: Path, which: str) -> str:
         fail(path, f"{which} holds bytes that are no text", remedy="Copy it again from its source")
     if "\r\r\n" in text:
         given = f"a line-ending conversion (LF to CR LF) damaged {which}: its lines end with CR CR LF"
-        fail(path, given, remedy="Copy it again from its source, in binary mode")
+        fail(path, given, remedy=AGAIN)
     return text
 
 
@@ -279,16 +278,8 @@ def _marker(path: Path, file: str, key: str, text: str) -> Marker:
 
 
 def _integer(path: Path, what: str, text: str) -> int:
-    if not _INTEGER.fullmatch(text):
-        fail(path, f"{_the(what)} is '{text[:40]}'", allowed="a whole number")
-    return int(text)
+    return whole_number(path, what, text, shown=True)
 
 
 def _number(path: Path, what: str, text: str) -> float:
-    if not _NUMBER.fullmatch(text) or not math.isfinite(float(text)):
-        fail(path, f"{_the(what)} is '{text[:40]}'", allowed="a number with a decimal point")
-    return float(text)
-
-
-def _the(what: str) -> str:
-    return what if what[0].isupper() else f"the {what}"
+    return decimal(path, what, text, shown=True)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
-from ..core.errors import DataError, StoreError, one_of
+from ..core.errors import DataError, RecordingError, StoreError, one_of
 from ..core.progress import Progress, silent
 from ..core.store import atomic
 from .edf import Edf
@@ -47,12 +48,26 @@ def convert(
     """
     source, target = Path(source), Path(target)
     _check_target(source, target, overwrite, drop)
-    with read(source, subject=subject) as session, atomic(target) as temporary:
+    with (
+        read(source, subject=subject, isolated=True) as session,
+        atomic(target) as temporary,
+        _named(target, temporary),
+    ):
         if target.suffix.lower() == ".edf":
             _to_edf(session, temporary, target, drop, progress)
         else:
             _to_hdf5(session, temporary, target, progress)
     return target
+
+
+@contextmanager
+def _named(target: Path, temporary: Path) -> Iterator[None]:
+    """Let an error that names the temporary file name the one that was asked for."""
+    try:
+        yield
+    except StoreError as error:
+        given = error.given.replace(str(temporary), str(target))
+        raise StoreError(given, allowed=error.allowed, remedy=error.remedy) from error.__cause__
 
 
 def _check_target(source: Path, target: Path, overwrite: bool, drop: Collection[str]) -> None:
@@ -148,9 +163,13 @@ def _to_edf(session: Session, temporary: Path, target: Path, drop: Collection[st
     trials = _shifted(session.trials, -signal.start_s)
     write_edf(temporary, values=values, spec=signal.spec, annotations=trials, subject=session.subject)
     progress(total // 2, total, "writing")
-    with Edf().open(temporary, subject=session.subject) as copy:
-        if differs := next(_edf_differs(values, signal, trials, copy), None):
-            raise _spoilt(target, differs)
+    try:
+        with Edf().open(temporary, subject=session.subject) as copy:
+            differs = next(_edf_differs(values, signal, trials, copy), None)
+    except RecordingError as error:
+        differs = error.given.removeprefix(f"{temporary}: ")
+    if differs:
+        raise _spoilt(target, differs)
     progress(total, total, "checking")
 
 

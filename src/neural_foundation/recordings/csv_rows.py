@@ -32,6 +32,7 @@ _MARK = 1 << 16
 _SNIFFED = 100
 _NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
 _BOM = b"\xef\xbb\xbf"
+_CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _AGAIN = "Copy it again from its source, or export it again"
 
 
@@ -114,9 +115,9 @@ class CsvRows(Group):
     def _plain(self, block: bytes, begin: int) -> None:
         if begin == 0 and block[:2] in (b"\xff\xfe", b"\xfe\xff"):
             self._fail("it is text in UTF-16", remedy="Save it as UTF-8")
-        if b"\0" in block:
-            given = f"byte {begin + block.index(0)} is NUL: it is no text, or damaged"
-            self._fail(given, remedy=_AGAIN)
+        if found := _CONTROL.search(block):
+            what = "NUL" if found[0] == b"\0" else f"the control character {found[0][0]:#04x}"
+            self._fail(f"byte {begin + found.start()} is {what}: it is no text, or damaged", remedy=_AGAIN)
 
     def _ends(self, n_lines: int, pairs: int, returns: int, last: bytes) -> None:
         if returns > pairs:

@@ -23,14 +23,14 @@ from ..core.errors import one_of
 from ..core.specs import SignalSpec
 from . import tal
 from .channels import VOLTS, Channel, channel, positions, repeated
-from .edf_header import Field, Header, fail, is_annotation, read_header
-from .reader import OpenFile, Reader, stem
+from .edf_header import Field, Header, is_annotation, read_header
+from .header_text import MAX_HZ
+from .reader import OpenFile, Reader, fail, stem
 from .session import Intervals, Mask, Session, Signal, Values
 
 BLOCK_BYTES = 1 << 22
 MAX_GAPS = 100  # as gaps are samples that are not valid, they must not outgrow the file without bound
 MAX_GAPS_S = 31 * 86400.0
-MAX_HZ = 1e7
 _ON_GRID = 0.1  # of a sample
 
 Ints = NDArray[np.int64]
@@ -202,19 +202,27 @@ def _signals(
     signals: dict[str, Signal] = {}
     for i, group in enumerate(ordered):
         name = "eeg" if i == 0 else f"eeg_{i + 1}"
-        spec = _spec(header, [channels[f] for f in group], group[0].n, subject)
+        spec = _spec(header, group, [channels[f] for f in group], subject)
         volts = [VOLTS.get(f.unit.lower(), 1.0) for f in group]
         first = _first_samples(header, onsets, group[0].n)
         signals[name] = RecordSignal(spec, header, group, volts, first, float(onsets[0]), file)
     return signals
 
 
-def _spec(header: Header, channels: list[Channel], n: int, subject: str) -> SignalSpec:
+def _spec(header: Header, fields: list[Field], channels: list[Channel], subject: str) -> SignalSpec:
     names, types = tuple(c.name for c in channels), tuple(c.type for c in channels)
-    sfreq = n / header.record_s
+    units = tuple("V" if f.unit.lower() in VOLTS else f.unit for f in fields)
+    sfreq = (n := fields[0].n) / header.record_s
     if sfreq > MAX_HZ:
         fail(header.path, f"{n} samples in {header.record_s:g} s are {sfreq:g} Hz", allowed=f"up to {MAX_HZ:g} Hz")
-    return SignalSpec(sfreq=sfreq, ch_names=names, ch_types=types, positions=positions(names, types), subject=subject)
+    return SignalSpec(
+        sfreq=sfreq,
+        ch_names=names,
+        ch_types=types,
+        positions=positions(names, types),
+        subject=subject,
+        units=() if set(units) == {"V"} else units,
+    )
 
 
 def _channel(header: Header, field: Field) -> Channel:

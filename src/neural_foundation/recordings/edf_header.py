@@ -11,18 +11,12 @@ import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
 
-from ..core.errors import RecordingError
-from .reader import file_size, newline_damage
+from .header_text import MAX_CHANNELS, ascii_text, check_physical, decimal, unit_text, whole_number
+from .reader import AGAIN, fail, file_size, newline_damage
 
-MAX_CHANNELS = 4096
-MAX_PHYSICAL = 1e12
 _FIXED = 256
 _WIDTHS = (16, 80, 8, 8, 8, 8, 8, 80, 8, 32)
-_INTEGER = re.compile(r"[+-]?\d+")
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
-_AGAIN = "Copy it again from its source, in binary mode"
 
 
 @dataclass(frozen=True)
@@ -68,19 +62,14 @@ def read_header(path: Path, *, width: int, unused: re.Pattern[str] | None = None
     with path.open("rb") as file:
         fixed = file.read(_FIXED)
         if len(fixed) < _FIXED:
-            fail(path, f"it ends after {len(fixed)} bytes, inside its header", remedy=_AGAIN)
+            fail(path, f"it ends after {len(fixed)} bytes, inside its header", remedy=AGAIN)
         n_fields = _count(path, fixed)
         text = file.read(_FIXED * n_fields)
     if len(text) < _FIXED * n_fields:
-        fail(path, f"it ends after {size} bytes, inside its header of {_FIXED * (n_fields + 1)}", remedy=_AGAIN)
+        fail(path, f"it ends after {size} bytes, inside its header of {_FIXED * (n_fields + 1)}", remedy=AGAIN)
     header = _header(path, fixed, text, n_fields, width, unused)
     _check_size(header, size)
     return header
-
-
-def fail(path: Path, given: str, *, allowed: str = "", remedy: str = "Export the file again") -> NoReturn:
-    """Raise RecordingError."""
-    raise RecordingError(path, given, allowed=allowed, remedy=remedy)
 
 
 def _header(path: Path, fixed: bytes, text: bytes, n_fields: int, width: int, unused: re.Pattern[str] | None) -> Header:
@@ -142,7 +131,7 @@ def _field(
     path: Path, row: tuple[bytes, ...], index: int, at: int, width: int, unused: re.Pattern[str] | None
 ) -> Field:
     label, unit, p_min, p_max, d_min, d_max, count = row
-    name = _ascii(path, f"label of signal {index + 1}", label)
+    name = ascii_text(path, f"label of signal {index + 1}", label)
     if not name:
         fail(path, f"signal {index + 1} has no label", allowed="1 to 16 characters")
     of = f"of signal '{name}'"
@@ -153,13 +142,10 @@ def _field(
     limit = 1 << (8 * width - 1)
     if not -limit <= first < last < limit:
         fail(path, f"the digital range {of} is {first} to {last}", allowed=f"a rising range in {-limit} to {limit - 1}")
-    if max(abs(low), abs(high)) > MAX_PHYSICAL:
-        fail(path, f"the physical range {of} is {low:g} to {high:g}", allowed=f"up to {MAX_PHYSICAL:g}")
-    if low == high:
-        fail(path, f"the physical minimum and maximum {of} are both {low:g}", allowed="two different numbers")
+    check_physical(path, of, low, high)
     n = _samples(path, of, count)
     gain = (high - low) / (last - first)
-    return Field(name, _unit(path, of, unit), gain, low - first * gain, n, at)
+    return Field(name, unit_text(path, of, unit), gain, low - first * gain, n, at)
 
 
 def _samples(path: Path, of: str, count: bytes) -> int:
@@ -176,42 +162,17 @@ def _check_size(header: Header, size: int) -> None:
     path, off = header.path, abs(size - expected)
     said = f"it has {size} bytes, but its header describes {expected}"
     if size < expected:
-        fail(path, f"{said}: it is truncated, {off} bytes are missing", remedy=_AGAIN)
+        fail(path, f"{said}: it is truncated, {off} bytes are missing", remedy=AGAIN)
     pairs, bare = newline_damage(path)
     if bare == 0 and pairs >= off:
         given = f"{said}: a line-ending conversion (LF to CR LF) damaged it, each of its {pairs} LF follows a CR"
-        fail(path, given, remedy=f"{_AGAIN} (git: mark *{path.suffix} as binary in .gitattributes)")
-    fail(path, f"{said}: {off} bytes follow the last record", remedy=_AGAIN)
-
-
-def _ascii(path: Path, what: str, raw: bytes) -> str:
-    if any(not 32 <= byte < 127 for byte in raw):
-        fail(path, f"the {what} is not printable ASCII", remedy="Export the file again with plain labels")
-    return raw.decode("ascii").strip()
-
-
-def _unit(path: Path, of: str, raw: bytes) -> str:
-    # the micro sign is no ASCII, yet recorders write it, in Latin-1 or UTF-8
-    for micro in (b"\xc2\xb5", b"\xce\xbc", b"\xb5"):
-        if raw.startswith(micro):
-            return "µ" + _ascii(path, f"unit {of}", raw[len(micro) :])
-    return _ascii(path, f"unit {of}", raw)
+        fail(path, given, remedy=f"{AGAIN} (git: mark *{path.suffix} as binary in .gitattributes)")
+    fail(path, f"{said}: {off} bytes follow the last record", remedy=AGAIN)
 
 
 def _integer(path: Path, what: str, raw: bytes) -> int:
-    text = _ascii(path, what, raw)
-    if not _INTEGER.fullmatch(text):
-        fail(path, f"the {what} is {_quoted(text)}", allowed="a whole number")
-    return int(text)
+    return whole_number(path, what, ascii_text(path, what, raw))
 
 
 def _number(path: Path, what: str, raw: bytes) -> float:
-    text = _ascii(path, what, raw)
-    if not _NUMBER.fullmatch(text) or not math.isfinite(float(text)):
-        fail(path, f"the {what} is {_quoted(text)}", allowed="a number with a decimal point")
-    return float(text)
-
-
-def _quoted(text: str) -> str:
-    # where bytes went missing, a number's place may hold a piece of a name
-    return f"'{text}'" if all(c in "0123456789+-.,eE " for c in text) else "no number"
+    return decimal(path, what, ascii_text(path, what, raw))

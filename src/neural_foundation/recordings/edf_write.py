@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 from fractions import Fraction
 from math import gcd
@@ -63,8 +64,10 @@ def write_edf(
         edf = edfio.Edf(
             signals, patient=edfio.Patient(code=_code(subject)), data_record_duration=float(record_s), annotations=rows
         )
+    content = io.BytesIO()
+    edf.write(content)  # edfio's own way to a file may cut it short in silence where the disk is full
     with atomic(path) as temporary:
-        edf.write(temporary)
+        temporary.write_bytes(content.getbuffer())
 
 
 def _check_values(data: Any, spec: SignalSpec) -> None:

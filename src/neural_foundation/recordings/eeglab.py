@@ -21,6 +21,7 @@ Notable:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -29,19 +30,17 @@ from numpy.typing import NDArray
 
 from ..core.errors import RecordingError, one_of
 from ..core.specs import Position, SignalSpec
-from .brainvision_header import MAX_HZ
+from .arrays import Array
 from .channels import channel, positions, repeated
-from .edf_header import MAX_CHANNELS
 from .frames import FrameSignal, ScaledSignal, check_newlines, companion, glance_newlines
-from .matlab import AGAIN, Fields, Stored, Value, fail
-from .matlab_v5 import open_v5
-from .matlab_v73 import open_v73
-from .reader import OpenFile, Reader, file_size, stem
+from .header_text import MAX_CHANNELS, MAX_HZ
+from .mat_fields import V5, V73, Fields, Value, open_mat
+from .reader import AGAIN, OpenFile, Reader, fail, file_size, stem
 from .session import Intervals, Session, Signal
 
 MICROVOLT = 1e-6
 MAX_TIMES = 1 << 48
-_V5, _V73 = b"MATLAB 5.0 MAT-f", b"MATLAB 7.3 MAT-f"
+_ALWAYS = ("data", "nbchan", "pnts", "srate", "chanlocs", "event")
 _RESAVE = "Load it in EEGLAB, run eeg_checkset, and save it again"
 _TYPES = {"ref": "eeg", "heog": "eog", "veog": "eog", "ekg": "ecg"}
 _TYPES |= {t: t for t in ("eeg", "eog", "ecg", "emg", "misc", "seeg", "ecog", "dbs")}
@@ -53,12 +52,14 @@ _UNITS_M = ((0.25, 1.0), (2.5, 0.1), (25.0, 0.01), (np.inf, 0.001))  # mean radi
 class StoredSignal(ScaledSignal):
     """Samples in the .set itself."""
 
-    def __init__(self, path: Path, spec: SignalSpec, n_times: int, stored: Stored) -> None:
+    def __init__(self, path: Path, spec: SignalSpec, n_times: int, array: Array) -> None:
         super().__init__(path, spec, n_times, np.full(spec.n_chans, MICROVOLT))
-        self.stored = stored
+        self.array = array
 
     def _stored(self, start: int, stop: int) -> NDArray[Any]:
-        return self.stored.frames(start, stop).T
+        if self.n_times == 1:  # the one axis that is longer is not that of time
+            return self.array.numbers().reshape(-1, 1)[:, start:stop]
+        return self.array.block(1, start, stop).T
 
 
 class Eeglab(Reader):
@@ -66,43 +67,47 @@ class Eeglab(Reader):
 
     kind: Literal["eeglab"] = "eeglab"
     extensions: ClassVar[tuple[str, ...]] = (".set",)
-    magic: ClassVar[tuple[bytes, ...]] = (_V5, _V73)
+    magic: ClassVar[tuple[bytes, ...]] = (V5, V73)
     c_library: ClassVar[bool] = True
 
     def open(self, path: Path, *, subject: str | None = None) -> Session:
         if path.suffix.lower() in (".fdt", ".dat"):
             given = "these are the samples of an EEGLAB recording"
             raise RecordingError(path, given, allowed="its header", remedy="Open the .set beside it")
-        variables = _variables(path, file_size(path))
+        variables = open_mat(path, file_size(path))
         try:
-            return _session(path, _eeg(path, variables), subject or stem(path), variables)
+            return _session(path, _eeg(path, Fields(variables)), subject or stem(path), variables.close)
         except BaseException:
             variables.close()
             raise
 
 
-def _variables(path: Path, size: int) -> Fields:
-    with path.open("rb") as file:
-        head = file.read(16)
-    if head not in (_V5, _V73):
-        fail(path, "it does not start as MATLAB files do", allowed="MATLAB 5.0 or 7.3")
-    return open_v5(path, size) if head == _V5 else open_v73(path, size)
-
-
 def _eeg(path: Path, variables: Fields) -> Fields:
     """Return the fields of EEG: those of the variable, or the variables themselves."""
     if {"data", "nbchan", "srate"} <= set(variables.names):
-        return variables
+        return _whole(path, variables)
     if "EEG" not in variables.names:
         given = f"it holds {one_of(variables.names[:8])}, which is no EEGLAB recording"
-        fail(path, given, allowed="a variable EEG", remedy="Save one recording with pop_saveset")
+        fail(
+            path,
+            given,
+            allowed="a variable EEG",
+            remedy="Save one recording with pop_saveset, or name it .mat and say in a layout what is where",
+        )
     found = variables.fields("EEG")
     if found is None:
         fail(path, "its variable EEG is not one struct", allowed="one recording a file", remedy=_RESAVE)
-    return found
+    return _whole(path, found)
 
 
-def _session(path: Path, eeg: Fields, subject: str, variables: Fields) -> Session:
+def _whole(path: Path, eeg: Fields) -> Fields:
+    """Return the fields, all of those that EEGLAB always writes; without one, events or names would be lost unsaid."""
+    if missing := [name for name in _ALWAYS if name not in eeg.names]:
+        fail(path, f"its EEG has no field '{missing[0]}'", allowed="also an empty one", remedy=_RESAVE)
+    return eeg
+
+
+def _session(path: Path, eeg: Fields, subject: str, release: Callable[[], object]) -> Session:
     n_chans, n_times = _count(path, eeg, "nbchan", MAX_CHANNELS), _count(path, eeg, "pnts", MAX_TIMES)
     trials = _count(path, eeg, "trials", MAX_TIMES) if _given(eeg.value("trials")) else 1
     if trials > 1:
@@ -114,7 +119,7 @@ def _session(path: Path, eeg: Fields, subject: str, variables: Fields) -> Sessio
     signal, file = _signal(path, eeg, spec, n_times)
 
     def close() -> None:
-        variables.close()
+        release()
         if file is not None:
             file.close()
 
@@ -124,9 +129,9 @@ def _session(path: Path, eeg: Fields, subject: str, variables: Fields) -> Sessio
 def _signal(path: Path, eeg: Fields, spec: SignalSpec, n_times: int) -> tuple[Signal, OpenFile | None]:
     stored = eeg.stored("data")
     if stored is not None:
-        dims = stored.dims[:2] if stored.dims[2:] in ((), (1,)) else stored.dims
+        dims = stored.shape[:2] if stored.shape[2:] in ((), (1,)) else stored.shape
         if dims != (spec.n_chans, n_times):
-            given = f"nbchan is {spec.n_chans} and pnts {n_times}, but its data are {_by(stored.dims)}"
+            given = f"nbchan is {spec.n_chans} and pnts {n_times}, but its data are {_by(stored.shape)}"
             fail(path, given, remedy=_RESAVE)
         return StoredSignal(path, spec, n_times, stored), None
     name = eeg.value("data")

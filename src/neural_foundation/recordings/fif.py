@@ -30,14 +30,13 @@ from ..core.errors import RecordingError, one_of
 from ..core.specs import Position, SignalSpec
 from .channels import repeated
 from .fif_tags import FILE_ID, check_tags
-from .reader import Reader, file_size, stem
+from .reader import AGAIN, Reader, file_size, naming_newlines, stem
 from .session import Intervals, Mask, Session, Signal, Values
 from .tal import Row
 
 MAX_RATIO = 100  # how much larger a gzipped file may get
 _MIN_UNPACKED = 1 << 26
 _GZIP = b"\x1f\x8b"
-_AGAIN = "Copy it again from its source, in binary mode"
 
 
 class FifSignal(Signal):
@@ -81,8 +80,9 @@ class Fif(Reader):
         file_size(path)
         held = contextlib.ExitStack()
         try:
-            plain = held.enter_context(_unpacked(path))
-            check_tags(path, plain)
+            with naming_newlines(path, 2):
+                plain = held.enter_context(_unpacked(path))
+                check_tags(path, plain)
             raw = _raw(path, plain)
             held.callback(raw.close)
             return _session(path, raw, subject or stem(path), held)
@@ -126,7 +126,7 @@ def guarded(path: Path) -> Iterator[None]:
             remedy = "See the warning of mne.io.read_raw_fif, and save the file again with MNE"
             raise RecordingError(path, f"MNE warns of its content ({type(warning).__name__})", remedy=remedy) from None
         except Exception as error:  # noqa: BLE001 - MNE raises any type for damaged bytes
-            raise RecordingError(path, f"MNE cannot read it ({type(error).__name__})", remedy=_AGAIN) from None
+            raise RecordingError(path, f"MNE cannot read it ({type(error).__name__})", remedy=AGAIN) from None
 
 
 @contextlib.contextmanager
@@ -153,7 +153,7 @@ def _unpack(path: Path, plain: Path) -> None:
                     raise RecordingError(path, given, remedy="Unpack it yourself if you trust it")
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         given = f"the gzip file is truncated or damaged ({type(error).__name__})"
-        raise RecordingError(path, given, remedy=_AGAIN) from None
+        raise RecordingError(path, given, remedy=AGAIN) from None
 
 
 def _raw(path: Path, plain: Path) -> Any:
@@ -163,7 +163,7 @@ def _raw(path: Path, plain: Path) -> Any:
         raw = mne.io.read_raw_fif(plain, preload=False, verbose="WARNING")
     # skipped stretches take no bytes, so a damaged count of them could claim any length
     if len(raw.ch_names) * raw.n_times > MAX_RATIO * plain.stat().st_size:
-        raise RecordingError(path, f"it claims {raw.n_times} samples, far more than it holds", remedy=_AGAIN)
+        raise RecordingError(path, f"it claims {raw.n_times} samples, far more than it holds", remedy=AGAIN)
     return raw
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from ..core.errors import RecordingError
+from .reader import AGAIN
 
 FILE_ID = b"\x00\x00\x00\x64\x00\x00\x00\x1f\x00\x00\x00\x14"  # kind 100, an id structure of 20 bytes
-_AGAIN = "Copy it again from its source, in binary mode"
 _HEAD = 16
 _DIR_POINTER, _DIR = 101, 102
 Tags = dict[int, tuple[int, int, int]]
@@ -40,26 +40,26 @@ def _walk(path: Path, plain: Path) -> Tags:
             file.seek(at)
             head = file.read(_HEAD)
             if at == 0 and not head.startswith(FILE_ID):
-                raise RecordingError(path, "it does not start as FIF files do", remedy=_AGAIN)
+                raise RecordingError(path, "it does not start as FIF files do", remedy=AGAIN)
             if follows == -1 or len(head) < _HEAD:
-                raise RecordingError(path, f"{size - at} bytes follow its last tag", remedy=_AGAIN)
+                raise RecordingError(path, f"{size - at} bytes follow its last tag", remedy=AGAIN)
             kind, type_, length, follows = (int.from_bytes(head[i : i + 4], "big", signed=True) for i in (0, 4, 8, 12))
             end = at + _HEAD + length
             if length < 0 or end > size:
                 given = f"the tag at byte {at} claims {length} bytes, the file has {size}: it is truncated or damaged"
-                raise RecordingError(path, given, remedy=_AGAIN)
+                raise RecordingError(path, given, remedy=AGAIN)
             if follows not in (0, -1) and follows != end:
-                raise RecordingError(path, f"the tag at byte {at} does not lead to the one after it", remedy=_AGAIN)
+                raise RecordingError(path, f"the tag at byte {at} does not lead to the one after it", remedy=AGAIN)
             tags[at] = (kind, type_, length)
             at = end
     if follows != -1:
-        raise RecordingError(path, "its last tag does not end the file: it is truncated", remedy=_AGAIN)
+        raise RecordingError(path, "its last tag does not end the file: it is truncated", remedy=AGAIN)
     return tags
 
 
 def _check_directory(path: Path, at: int, tags: Tags, raw: bytes) -> None:
     if tags.get(at, (0, 0, 0))[0] != _DIR or (len(raw) - _HEAD) % 16:
-        raise RecordingError(path, f"its directory is not at byte {at}, as it says", remedy=_AGAIN)
+        raise RecordingError(path, f"its directory is not at byte {at}, as it says", remedy=AGAIN)
     for kind, type_, size, place in np.frombuffer(raw[_HEAD:], ">i4").reshape(-1, 4).tolist():
         if kind != -1 and tags.get(place) != (kind, type_, size):
-            raise RecordingError(path, f"its directory lists a tag at byte {place} that is not there", remedy=_AGAIN)
+            raise RecordingError(path, f"its directory lists a tag at byte {place} that is not there", remedy=AGAIN)

@@ -15,11 +15,10 @@ from numpy.typing import NDArray
 
 from ..core.errors import RecordingError, one_of
 from ..core.specs import SignalSpec
-from .reader import OpenFile, newline_damage
+from .reader import AGAIN, OpenFile, newline_damage
 from .session import Signal, Values
 
 BLOCK_BYTES = 1 << 22
-AGAIN = "Copy it again from its source, in binary mode"
 _SHOWN = 12  # file names in an error
 _GLANCE = 1 << 20
 _CHANCE = 4  # so many LF that all follow a CR are no chance

@@ -30,8 +30,9 @@ from numpy.typing import NDArray
 from ..core.errors import one_of
 from ..core.specs import Position, SignalSpec
 from .channels import Channel, channel, positions, repeated
-from .gdf_header import AGAIN, MAX_HZ, Field, Header, fail, read_header, volts
-from .reader import OpenFile, Reader, stem
+from .gdf_header import Field, Header, read_header, volts
+from .header_text import MAX_HZ
+from .reader import AGAIN, OpenFile, Reader, fail, naming_newlines, stem
 from .session import Intervals, Mask, Session, Signal, Values
 
 BLOCK_BYTES = 1 << 22
@@ -260,8 +261,9 @@ class Gdf(Reader):
     magic: ClassVar[tuple[bytes, ...]] = (b"GDF 1.", b"GDF 2.")
 
     def open(self, path: Path, *, subject: str | None = None) -> Session:
-        header, size = read_header(path)
-        file = OpenFile(path)
-        trials = _events(header, file, size)
-        subject = subject or stem(path)
-        return Session(stem(path), subject, _signals(header, subject, file), trials, close=file.close)
+        with naming_newlines(path):
+            header, size = read_header(path)
+            file = OpenFile(path)
+            trials = _events(header, file, size)
+            subject = subject or stem(path)
+            return Session(stem(path), subject, _signals(header, subject, file), trials, close=file.close)

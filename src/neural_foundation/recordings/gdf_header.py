@@ -12,19 +12,16 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
 
 import numpy as np
 
-from ..core.errors import RecordingError, one_of
+from ..core.errors import one_of
 from ..core.specs import Position
-from .edf_header import MAX_CHANNELS, MAX_PHYSICAL
-from .reader import file_size, newline_damage
+from .header_text import MAX_CHANNELS, MAX_HZ, ascii_text, check_physical, unit_text
+from .reader import AGAIN, fail, file_size
 
-MAX_HZ = 1e7
 MAX_RECORD_S = 31 * 86400.0
 BLOCK = 256
-AGAIN = "Copy it again from its source, in binary mode"
 _VERSION = re.compile(rb"GDF ([12])\.(\d)([\d ]) *")
 _TAGS_FROM = 210  # before 2.10 nothing says what follows the channels in a longer header
 
@@ -109,15 +106,6 @@ class Header:
     def end(self) -> int:
         """Where the records end, and the table of events begins."""
         return self.size + self.n_records * self.record_size
-
-
-def fail(path: Path, given: str, *, allowed: str = "", remedy: str = "Export the file again") -> NoReturn:
-    """Raise RecordingError; line-ending damage, where the bytes show it, is named before what it led to."""
-    pairs, bare = newline_damage(path)
-    if pairs and not bare:
-        given = f"a line-ending conversion (LF to CR LF) damaged it, each of its {pairs} LF follows a CR: {given}"
-        raise RecordingError(path, given, remedy=f"{AGAIN} (git: mark *{path.suffix} as binary in .gitattributes)")
-    raise RecordingError(path, given, allowed=allowed, remedy=remedy)
 
 
 def read_header(path: Path) -> tuple[Header, int]:
@@ -217,7 +205,7 @@ def _field(path: Path, text: bytes, count: int, i: int, at: int, version: int) -
         begin = start * count + i * (total or width)
         return text[begin : begin + width]
 
-    label = _text(path, f"label of channel {i + 1}", part(0, 16))
+    label = ascii_text(path, f"label of channel {i + 1}", _text(part(0, 16)))
     if not label:
         fail(path, f"channel {i + 1} has no label", allowed="1 to 16 characters")
     of = f"of channel '{label}'"
@@ -244,10 +232,7 @@ def _field(path: Path, text: bytes, count: int, i: int, at: int, version: int) -
 
 def _range(path: Path, of: str, limits: list[float]) -> tuple[float, float]:
     low, high = limits
-    if not max(abs(low), abs(high)) <= MAX_PHYSICAL:
-        fail(path, f"the physical range {of} is {low:g} to {high:g}", allowed=f"up to {MAX_PHYSICAL:g}")
-    if low == high:
-        fail(path, f"the physical minimum and maximum {of} are both {low:g}", allowed="two different numbers")
+    check_physical(path, of, low, high)
     return low, high
 
 
@@ -268,19 +253,13 @@ def _position(xyz: list[float]) -> Position | None:
     return (x, y, z) if np.isfinite(xyz).all() and any(xyz) else None
 
 
-def _text(path: Path, what: str, raw: bytes) -> str:
-    raw = raw.split(b"\0", 1)[0]
-    if any(not 32 <= byte < 127 for byte in raw):
-        fail(path, f"the {what} is not printable ASCII", remedy="Export the file again with plain labels")
-    return raw.decode("ascii").strip()
+def _text(raw: bytes) -> bytes:
+    """Return what stands before the first NUL."""
+    return raw.split(b"\0", 1)[0]
 
 
 def _written(path: Path, of: str, raw: bytes) -> str:
-    # the micro sign is no ASCII, yet recorders write it, in Latin-1 or UTF-8
-    for micro in (b"\xc2\xb5", b"\xce\xbc", b"\xb5"):
-        if raw.startswith(micro):
-            return "u" + _text(path, f"unit {of}", raw[len(micro) :])
-    return _text(path, f"unit {of}", raw)
+    return unit_text(path, of, _text(raw)).replace("µ", "u")
 
 
 def _coded(path: Path, of: str, raw: bytes) -> str:

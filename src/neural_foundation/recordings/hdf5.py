@@ -21,7 +21,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from ..core.errors import RecordingError
-from .hdf5_end import check_end
+from .hdf5_end import MAGIC, check_end
 from .hdf5_events import intervals_of, series_of, spikes_of, unit_tables
 from .hdf5_layout import FORMAT_VERSION
 from .hdf5_signals import SeriesSignal, channel_tables, signals_of
@@ -46,7 +46,7 @@ class Hdf5(Reader):
 
     kind: Literal["hdf5"] = "hdf5"
     extensions: ClassVar[tuple[str, ...]] = (".h5", ".hdf5")
-    magic: ClassVar[tuple[bytes, ...]] = (b"\x89HDF\r\n\x1a\n",)
+    magic: ClassVar[tuple[bytes, ...]] = (MAGIC,)
     c_library: ClassVar[bool] = True
 
     def open(self, path: Path, *, subject: str | None = None) -> Hdf5Session:
@@ -64,19 +64,22 @@ class Hdf5(Reader):
             raise
 
 
-def is_session(path: Path) -> bool:
-    """Return whether an HDF5 file says it is a session; True as well where it cannot be opened to see."""
+def said_kind(path: Path) -> str | None:
+    """Return the reader's kind that an HDF5 file says it is for, '' where it says none, None where it cannot say."""
     import h5py
 
     try:
+        check_end(path, file_size(path))
         with guarded(path), h5py.File(path, "r") as file:
-            return bool(object_of(file))
+            return "nwb" if "nwb_version" in file.attrs else "hdf5" if object_of(file) else ""
     except RecordingError:
-        return True
+        return None
 
 
 def _version(path: Path, file: Any) -> int:
     """Return the format_version of a session of ours, 0 of a stranger's."""
+    if "nwb_version" in file.attrs:
+        raise RecordingError(path, "it is named HDF5, but its content is NWB", remedy="Rename it to .nwb")
     if object_of(file) != "Data":
         allowed = "a session that neural_foundation or temporaldata wrote"
         raise RecordingError(

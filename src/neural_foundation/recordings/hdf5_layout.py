@@ -8,14 +8,9 @@ uneven length) is stored as JSON, one text an entry, and marked `encoding = json
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import json
-import os
 import re
-import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,7 +20,8 @@ from ..core.errors import DataError
 from .interval_table import plain
 
 PLAIN_VERSION = 1  # one signal in volts, and trials
-FORMAT_VERSION = 2  # whatever a session holds
+WHOLE_VERSION = 2  # whatever a session holds
+FORMAT_VERSION = 3  # samples as int16, too
 MAX_TEXT_BYTES = 1 << 30
 BALLAST_BYTES = 1 << 20
 MAX_GRID_S = 1e8  # three years: temporaldata keeps an index entry for each second of a series
@@ -59,43 +55,6 @@ class Names:
             free = f"{said}_{n}"
         self._taken.update(free + suffix for suffix in ("", *suffixes))
         return free
-
-
-@contextlib.contextmanager
-def create(path: Path, n_bytes: int) -> Iterator[Any]:
-    """Yield a new HDF5 file for about n_bytes; where the disk is full, it is closed and OSError has the error's number.
-
-    HDF5 crashes the process where it cannot write its metadata while it closes a group or file. So that it can, a
-    disk without enough space is refused beforehand, and some space is held beside the file until writing failed.
-    """
-    disk = os.statvfs(path.parent)
-    if disk.f_bavail * disk.f_frsize < n_bytes + 2 * BALLAST_BYTES:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    with tempfile.TemporaryFile(dir=path.parent) as ballast:
-        os.posix_fallocate(ballast.fileno(), 0, BALLAST_BYTES)
-        with contextlib.closing(_create(path)) as file:
-            try:
-                yield file
-                file.flush()
-            except BaseException as error:
-                ballast.close()
-                found = re.search(r"errno = (\d+)", str(error)) if isinstance(error, (OSError, RuntimeError)) else None
-                if found is None:
-                    raise
-                number = int(found[1])
-                raise OSError(number, os.strerror(number)) from None
-
-
-def _create(path: Path) -> Any:
-    """Return a new HDF5 file whose metadata carry checksums (format of HDF5 1.10) and no times."""
-    import h5py
-
-    creation = h5py.h5p.create(h5py.h5p.FILE_CREATE)
-    creation.set_obj_track_times(False)
-    access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
-    access.set_libver_bounds(h5py.h5f.LIBVER_V110, h5py.h5f.LIBVER_V110)
-    name = str(path).encode()
-    return h5py.File(h5py.h5f.create(name, h5py.h5f.ACC_TRUNC, fcpl=creation, fapl=access))
 
 
 def group(parent: Any, name: str) -> Any:

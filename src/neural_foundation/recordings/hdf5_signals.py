@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 from ..core.errors import RecordingError, one_of
 from ..core.specs import Position, SignalSpec
 from .channels import TYPES, positions, repeated
-from .edf_header import MAX_CHANNELS
+from .hdf5_int16 import Gain, gains_of
 from .hdf5_tables import indexed
 from .hdf5_tree import AGAIN, Node, Tree, beyond, guarded, object_of
+from .header_text import MAX_CHANNELS
 from .session import Mask, Signal, Values
 
 SAMPLES = ("signal", "raw", "data", "value", "values")
@@ -30,10 +31,22 @@ EXACT = 1 << 24  # whole numbers up to here are float32 too
 
 
 class SeriesSignal(Signal):
-    """One RegularTimeSeries. `samples`: HDF5 array (n_times, n_chans); `runs` (n_runs, 2): valid sample indices."""
+    """One RegularTimeSeries.
 
-    def __init__(self, tree: Tree, spec: SignalSpec, samples: Any, runs: NDArray[np.int64], start_s: float) -> None:
-        self.path, self.samples, self.runs = tree.path, samples, runs
+    samples : HDF5 array (n_times, n_chans). runs : (n_runs, 2) valid sample indices. gain : (n_chans,) of int16
+    samples of ours, else None.
+    """
+
+    def __init__(
+        self,
+        tree: Tree,
+        spec: SignalSpec,
+        samples: Any,
+        runs: NDArray[np.int64],
+        start_s: float,
+        gain: Gain | None = None,
+    ) -> None:
+        self.path, self.samples, self.runs, self.gain = tree.path, samples, runs, gain
         super().__init__(spec, int(samples.shape[0]), start_s)
 
     def _read(self, start: int, stop: int) -> Values:
@@ -41,7 +54,8 @@ class SeriesSignal(Signal):
             block = np.asarray(self.samples[start:stop]).reshape(stop - start, self.spec.n_chans)
             self._check_exact(block)
         with np.errstate(over="ignore"):
-            values = np.ascontiguousarray(block.T.astype(np.float32))
+            scaled = block if self.gain is None else block * self.gain
+            values = np.ascontiguousarray(scaled.T.astype(np.float32))
         finite = np.isfinite(values).all(0)
         if not finite.all() and (~finite & self._valid(start, stop)).any():
             at = start + int(np.argmax(~finite & self._valid(start, stop)))
@@ -81,7 +95,15 @@ def signals_of(tree: Tree, node: Node, subject: str) -> Iterator[tuple[str, Seri
         runs = _runs(tree, node, domain, sfreq, int(samples.shape[0]))
         whole = SignalSpec(sfreq=sfreq, subject=subject, **spec)
         name = tree.name(node.group, node.path) if key == known or len(arrays) == 1 else f"{node.path}.{key}"
-        yield name, SeriesSignal(tree, whole, samples, runs, float(start[0]))
+        yield name, SeriesSignal(tree, whole, samples, runs, float(start[0]), _gain(tree, node, samples, n_chans))
+
+
+def _gain(tree: Tree, node: Node, samples: Any, n_chans: int) -> Gain | None:
+    """Return the gains of int16 samples of ours; a stranger's whole numbers are what they are."""
+    if not tree.own or samples.dtype.kind == "f":
+        return None
+    table = node.parent.get(channel_tables(tree, node)[0])
+    return gains_of(tree.path, table.get("gain") if object_of(table) == "ArrayDict" else None, n_chans)
 
 
 def _check(tree: Tree, node: Node, samples: Any, domain: NDArray[np.float64], sfreq: float) -> int:
@@ -127,7 +149,7 @@ def _described(tree: Tree, node: Node, samples: Any, n_chans: int) -> dict[str, 
     table: Any = next(
         (p for p in [*places, None if tree.own else tree.file.get("channels")] if object_of(p) == "ArrayDict"), {}
     )
-    columns = {key: table[key] for key in ("id", "type", "position", "unit") if key in table}
+    columns = {key: column for key, column in tree.datasets(table).items() if key in ("id", "type", "position", "unit")}
     fitting = {key: column for key, column in columns.items() if column.ndim and column.shape[0] == n_chans}
     if tree.own and ("id" not in fitting or len(fitting) < len(columns)):
         raise RecordingError(tree.path, f"'{node.path}' has {n_chans} channels, its table not", remedy=AGAIN)

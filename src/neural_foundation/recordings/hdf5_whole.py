@@ -1,7 +1,8 @@
 """Write everything that a session holds as one HDF5 file in temporaldata's layout, whatever reader gave it.
 
 A session of one signal `eeg` in volts and its trials has the bytes that `write_session` gives, format_version 1. Any
-other has format_version 2 and this layout (hdf5_tables.py has that of spikes, series and intervals):
+other has format_version 2, or 3 where samples are int16, and this layout (of spikes, series and intervals in
+hdf5_tables.py):
 
     /                 Data; attributes format_version, absolute_start
     /brainset, /session, /subject    Data with `id`
@@ -26,10 +27,12 @@ from ..core.errors import DataError
 from ..core.progress import Progress, silent
 from ..core.store import atomic
 from ..core.stream import Chunk
-from .edf_header import MAX_CHANNELS
-from .hdf5_layout import FORMAT_VERSION, Names, arrays, attributes, create, group, head, interval, text
+from .hdf5_int16 import check_step, stored
+from .hdf5_layout import FORMAT_VERSION, WHOLE_VERSION, Names, arrays, attributes, group, head, interval, text
+from .hdf5_new import new_file
 from .hdf5_tables import put_intervals, put_series, put_spikes, sliceable
 from .hdf5_write import BLOCK_BYTES, ValidRuns, check_chunk, write_channels, write_domain, write_session
+from .header_text import MAX_CHANNELS
 from .interval_table import facts_of
 from .session import Intervals, Session, Signal
 
@@ -38,28 +41,33 @@ TAKEN = ("brainset", "session", "subject", "domain", "channels", "units", "trial
 Times = NDArray[np.float64]
 
 
-def write_whole_session(path: Path | str, session: Session, *, progress: Progress = silent) -> None:
+def write_whole_session(
+    path: Path | str, session: Session, *, step: float | None = None, progress: Progress = silent
+) -> None:
     """Write all signals, spikes, series, intervals and trials of a session to one file that `read` opens as they are.
 
     Signals are streamed in blocks of 16 MiB; of the rest, each is in memory once, as the session gives it. Whole or
     absent, and equal sessions give equal bytes. The subject of each signal comes back as that of the session; facts
-    that are tuples come back as lists. Raises DataError where a valid sample is not finite or a fact is no number,
+    that are tuples come back as lists. step : keep the samples of the primary signal as int16, whole multiples of
+    this; the format_version is then 3. Raises DataError where a valid sample is not finite or a fact is no number,
     text, truth value or list of them; StoreError where the folder cannot be written.
     """
-    step = _Steps(session, progress)
+    check_step(step)
+    told = _Steps(session, progress)
     if _is_plain(session):
         write_session(
             path,
             session_id=session.session_id,
             subject=session.subject,
             spec=session.signal.spec,
-            chunks=blocks_of(session.signal, "eeg", step),
+            chunks=blocks_of(session.signal, "eeg", told),
             trials=session.trials,
             start_s=session.signal.start_s,
+            step=step,
         )
         return
-    with atomic(path) as temporary, create(temporary, _size(session)) as file:
-        _write(file, session, step)
+    with atomic(path) as temporary, new_file(temporary, _size(session)) as file:
+        _write(file, session, told, step)
 
 
 def _size(session: Session) -> int:
@@ -100,10 +108,11 @@ def _is_plain(session: Session) -> bool:
     return told and sliceable(trials) and not facts_of(trials)[0]
 
 
-def _write(file: Any, session: Session, step: _Steps) -> None:
-    names = Names(TAKEN)
-    head(file, FORMAT_VERSION, session.session_id, session.subject)
-    valid = [_put_signal(file, n, i, s, names, step) for i, (n, s) in enumerate(session.signals.items())]
+def _write(file: Any, session: Session, told: _Steps, step: float | None) -> None:
+    names, steps = Names(TAKEN), [step, *[None] * len(session.signals)]
+    head(file, FORMAT_VERSION if step and session.signals else WHOLE_VERSION, session.session_id, session.subject)
+    signals = enumerate(session.signals.items())
+    valid = [_put_signal(file, n, i, s, names, told, steps[i]) for i, (n, s) in signals]
     spans = _put_spikes(file, session, names) + _put_series(file, session, names)
     for order, (name, intervals) in enumerate(session.intervals.items()):
         made = put_intervals(file, names.take(name), intervals)
@@ -120,7 +129,9 @@ def _label(made: Any, modality: str, name: str, order: int) -> None:
         made.attrs["name"] = text([name])[0]
 
 
-def _put_signal(file: Any, name: str, order: int, signal: Signal, names: Names, step: _Steps) -> Times:
+def _put_signal(
+    file: Any, name: str, order: int, signal: Signal, names: Names, told: _Steps, step: float | None
+) -> Times:
     """Write one signal in blocks, then what is known of it; return its valid runs in seconds."""
     spec = signal.spec
     if not 1 <= spec.n_chans <= MAX_CHANNELS:
@@ -128,16 +139,17 @@ def _put_signal(file: Any, name: str, order: int, signal: Signal, names: Names, 
     said, valid = names.take(name, "_channels", "_validity"), ValidRuns()
     series = group(file, said)
     attributes(series, "RegularTimeSeries", sampling_rate=float(spec.sfreq))
-    samples = series.create_dataset("signal", shape=(signal.n_times, spec.n_chans), dtype="<f4")
-    for chunk in blocks_of(signal, name, step):
+    dtype = "<i2" if step else "<f4"
+    samples = series.create_dataset("signal", shape=(signal.n_times, spec.n_chans), dtype=dtype)
+    for chunk in blocks_of(signal, name, told):
         check_chunk(chunk, spec, valid.n_times)
-        samples[chunk.start : chunk.start + chunk.n_times] = chunk.values.T
+        samples[chunk.start : chunk.start + chunk.n_times] = stored(chunk, spec, step)
         valid.add(chunk.valid)
     runs = valid.runs()
     times: Times = signal.start_s + runs / spec.sfreq
     write_domain(series, times, signal.start_s, signal.start_s + signal.n_times / spec.sfreq)
     arrays(group(file, f"{said}_validity"), "ArrayDict", {"start": runs[:, 0], "stop": runs[:, 1]})
-    write_channels(group(file, "channels" if said == "eeg" else f"{said}_channels"), spec)
+    write_channels(group(file, "channels" if said == "eeg" else f"{said}_channels"), spec, step)
     _label(series, "signal", name, order)
     return times
 

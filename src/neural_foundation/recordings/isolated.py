@@ -20,7 +20,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..core import errors
 from ..core.errors import DataError, NeuralFoundationError, RecordingError
@@ -28,6 +28,9 @@ from .isolated_child import encode, find
 from .reader import file_size
 from .session import Intervals, Session, Signal
 from .table import read, uses_c_library
+
+if TYPE_CHECKING:
+    from .layout import Layout
 
 TIMEOUT_S = 60.0
 BYTES_PER_S = 2e6  # slower than any disk: what takes longer hangs
@@ -112,20 +115,26 @@ def facts(path: Path, subject: str | None = None) -> dict[str, Any]:
         }
 
 
-def rehearse(path: Path | str, *, memory_mb: float = MEMORY_MB) -> None:
+def rehearse(
+    path: Path | str, *, layout: Layout | Mapping[str, Any] | None = None, memory_mb: float = MEMORY_MB
+) -> None:
     """Read a stranger's file to its end in a child process, where a library in C parses it; else do nothing.
 
     What a hostile file can do to HDF5 or Arrow, a crash, an endless loop, it does there. Readers without such a
     library need no rehearsal. The time allowed grows with the file. Raises RecordingError as `isolated` does.
     """
+    from .layout import Layout
+
     path = Path(path)
     if uses_c_library(path):
-        isolated(read_through, path, timeout_s=TIMEOUT_S + file_size(path) / BYTES_PER_S, memory_mb=memory_mb)
+        given = [] if layout is None else [Layout.of(layout).model_dump(mode="json")]
+        timeout_s = TIMEOUT_S + file_size(path) / BYTES_PER_S
+        isolated(read_through, path, *given, timeout_s=timeout_s, memory_mb=memory_mb)
 
 
-def read_through(path: Path) -> int:
+def read_through(path: Path, layout: Mapping[str, Any] | None = None) -> int:
     """Read all that a recording holds, in blocks, and return the number of samples of its signals."""
-    with read(path) as session:
+    with read(path, layout=layout) as session:
         for held in (session.spikes, session.series, session.intervals):
             list(held.values())
         len(session.trials)

@@ -24,8 +24,8 @@ from ..core.errors import DataError, RecordingError, one_of
 from ..core.specs import SignalSpec
 from .arrays import Array, Floats, Group, find_all, find_array
 from .channels import TYPES, VOLTS, channel, positions, repeated
-from .edf_header import MAX_CHANNELS
 from .events import Series, Spikes
+from .header_text import MAX_CHANNELS, MAX_HZ
 from .layout import (
     Axes,
     Clocked,
@@ -42,7 +42,6 @@ from .session import Intervals, Mask, Session, Signal, Values
 from .starter import starter
 
 _PER_S = {"s": 1.0, "ms": 1e3, "us": 1e6}
-_MAX_HZ = 1e7
 _PIECE = 1 << 18  # numbers that are converted at a time
 _EVEN = 0.5  # of a sample: times are rounded to the digits of their text
 
@@ -293,8 +292,8 @@ def _clock(root: Group, part: SignalLayout, n_times: int) -> tuple[float, float,
 
 
 def _checked_rate(sfreq: float | None) -> float:
-    if sfreq is None or not 0 < sfreq <= _MAX_HZ:
-        raise DataError(f"the rate is {sfreq} Hz", allowed=f"more than 0, up to {_MAX_HZ:g}")
+    if sfreq is None or not 0 < sfreq <= MAX_HZ:
+        raise DataError(f"the rate is {sfreq} Hz", allowed=f"more than 0, up to {MAX_HZ:g}")
     return sfreq
 
 

@@ -10,17 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from ..core.errors import RecordingError
 from .arrays import Group
 from .layout import Layout
 from .mapped import MappedReader
-from .mapped_hdf5 import open_groups
-from .mat5 import Mat5
-from .reader import OpenFile, file_size
-
-_V73 = b"MATLAB 7.3 MAT"
-_V5 = b"MATLAB 5.0 MAT"
-_USER_BLOCK = 512
+from .mat_fields import V5, V73, open_mat
+from .reader import file_size
 
 
 class Mat(MappedReader):
@@ -28,25 +22,9 @@ class Mat(MappedReader):
 
     kind: Literal["mat"] = "mat"
     extensions: ClassVar[tuple[str, ...]] = (".mat",)
-    magic: ClassVar[tuple[bytes, ...]] = (_V5, _V73)
+    magic: ClassVar[tuple[bytes, ...]] = (V5, V73)
     c_library: ClassVar[bool] = True
 
     def tree(self, path: Path, layout: Layout | None) -> tuple[Group, Callable[[], object]]:
-        size = file_size(path)
-        file = OpenFile(path)
-        try:
-            head = file.read_at(min(size, len(_V73)), 0)
-            if head == _V73:
-                file.close()
-                return open_groups(path, size, base=_USER_BLOCK, matlab=True)
-            if head != _V5:
-                raise RecordingError(
-                    path,
-                    "it does not start as MAT-files of level 5 or version 7.3 do",
-                    allowed="what MATLAB's save writes with -v6, -v7 or -v7.3",
-                    remedy="Save it again so (save -v7), or copy it again from its source",
-                )
-            return Mat5(path, file, size), file.close
-        except BaseException:
-            file.close()
-            raise
+        root = open_mat(path, file_size(path))
+        return root, root.close

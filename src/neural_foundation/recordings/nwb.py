@@ -33,7 +33,8 @@ from typing import Any, ClassVar, Literal
 
 from ..core.errors import RecordingError
 from .events import Series
-from .nwb_file import MAGIC, NwbFile
+from .hdf5_end import MAGIC
+from .nwb_file import NwbFile
 from .nwb_series import NwbSignal, held, marks, opened
 from .nwb_tables import Electrodes, Table, electrodes, intervals_of, observed, open_table, spikes_of
 from .reader import Reader, file_size, stem
@@ -41,6 +42,7 @@ from .session import Intervals, Session, Signal
 
 MAX_DEPTH = 8
 _PLACES = ("acquisition", "stimulus/presentation", "processing", "intervals", "events", "units")
+_REQUIRED = ("acquisition", "general", "processing", "stimulus")  # by the schema, also where nothing is in them
 _ZARR = (".zgroup", ".zmetadata", ".zattrs", "zarr.json")
 
 
@@ -96,6 +98,8 @@ class Found:
 
 def _session(nwb: NwbFile, subject: str) -> Session:
     _check_version(nwb)
+    for name in _REQUIRED:
+        nwb.need(nwb.file, name)
     found = Found(nwb, subject, electrodes(nwb))
     for place in _PLACES:
         found.walk(place, nwb.get(nwb.file, place))
@@ -116,8 +120,9 @@ def _session(nwb: NwbFile, subject: str) -> Session:
 def _check_version(nwb: NwbFile) -> None:
     version = nwb.attr(nwb.file, "nwb_version")
     if version is None:
-        ours = nwb.attr(nwb.file, "object") == "Data"
-        remedy = "It is a session of temporaldata: rename it to .h5" if ours else "Check what wrote it"
+        if nwb.attr(nwb.file, "object") == "Data":
+            nwb.fail("it is named NWB, but its content is HDF5, a session", remedy="Rename it to .h5")
+        remedy = "Rename it to .h5, and say in a layout what is where"
         nwb.fail("this HDF5 file states no nwb_version: it is no NWB file", allowed="NWB 2", remedy=remedy)
     if not str(version).startswith("2."):
         remedy = "Convert it to NWB 2 with pynwb, or upgrade neural-foundation"

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import mmap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
@@ -24,18 +23,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.errors import DataError, RecordingError
-from .hdf5_end import check_end
+from .hdf5_end import check_end, check_heaps
+from .reader import AGAIN
 
 MAX_RATIO = 1000  # how much larger than its bytes a compressed array may be
 MAX_STEPS = 32  # of links, until an object is reached
 MAX_CHUNK = 1 << 29
 MAX_SCANNED = 1 << 28  # a larger file is opened without a look at its heaps
 _WORD = 16
-_HEAP = b"GCOL\1\0\0\0"
 _MAX_ATTRIBUTE = 1 << 20
-MAGIC = b"\x89HDF\r\n\x1a\n"
-_NEWLINES = {b"\x89HDF\r\r\n": "LF to CR LF", b"\x89HDF\r\n\x1a\r\n": "LF to CR LF", b"\x89HDF\n": "CR LF to LF"}
-_AGAIN = "Copy it again from its source, in binary mode"
 
 
 class NwbFile:
@@ -49,9 +45,8 @@ class NwbFile:
         """Return the open file; RecordingError where its superblock and its size disagree, or h5py refuses it."""
         import h5py
 
-        _check_end(path, size)
-        if size <= MAX_SCANNED:
-            _check_heaps(path)
+        check_end(path, size)
+        check_heaps(path, size, MAX_SCANNED)
         try:
             return cls(path, h5py.File(path, "r"), size)
         except Exception as error:  # noqa: BLE001 - h5py raises a dozen types for damaged bytes
@@ -121,7 +116,7 @@ class NwbFile:
             return default
         shape = thing.attrs.get_id(name).shape
         if shape is not None and math.prod(shape) > _MAX_ATTRIBUTE:
-            self.fail(f"the attribute '{name}' of '{thing.name}' has {math.prod(shape)} entries", remedy=_AGAIN)
+            self.fail(f"the attribute '{name}' of '{thing.name}' has {math.prod(shape)} entries", remedy=AGAIN)
         value = thing.attrs[name]
         return value.decode() if isinstance(value, bytes) else value
 
@@ -141,7 +136,7 @@ class NwbFile:
         if not hasattr(array, "dtype"):
             self.fail(f"'{array.name}' is no array", allowed="what the NWB schema requires")
         if array.shape is None:
-            self.fail(f"'{array.name}' is an array without a shape", remedy=_AGAIN)
+            self.fail(f"'{array.name}' is an array without a shape", remedy=AGAIN)
         if array.external or array.is_virtual:
             remedy = "Export the file with its data inside"
             self.fail(f"'{array.name}' lies in another file, which is not opened", allowed="whole files", remedy=remedy)
@@ -149,7 +144,7 @@ class NwbFile:
         most = stored if array.chunks is None else MAX_RATIO * stored
         if stored > self.size or claimed > most:
             given = f"it has {self.size} bytes, but '{array.name}' claims {claimed}, of which {stored} are stored"
-            self.fail(given, remedy=_AGAIN)
+            self.fail(given, remedy=AGAIN)
         if array.chunks is not None and claimed:
             self._check_chunks(array)
         return array
@@ -158,11 +153,11 @@ class NwbFile:
         import h5py
 
         if math.prod(array.chunks) * array.dtype.itemsize > MAX_CHUNK:
-            self.fail(f"'{array.name}' has chunks {array.chunks}", allowed=f"up to {MAX_CHUNK} bytes", remedy=_AGAIN)
+            self.fail(f"'{array.name}' has chunks {array.chunks}", allowed=f"up to {MAX_CHUNK} bytes", remedy=AGAIN)
         there = array.id.get_num_chunks()
         whole = math.prod(-(-n // chunk) for n, chunk in zip(array.shape, array.chunks, strict=True))
         if there != whole:
-            self.fail(f"{there} of the {whole} chunks of '{array.name}' were written", remedy=_AGAIN)
+            self.fail(f"{there} of the {whole} chunks of '{array.name}' were written", remedy=AGAIN)
         plan = array.id.get_create_plist()
         for i in range(plan.get_nfilters()):
             code, _, _, name = plan.get_filter(i)
@@ -211,13 +206,13 @@ class NwbFile:
                     held = np.frombuffer(file.read(n // _WORD * _WORD), "<u4")
                     claimed += int(held[:: _WORD // 4].sum(dtype=np.int64))
         if claimed > self.size:
-            self.fail(f"it has {self.size} bytes, but the words of '{array.name}' claim {claimed}", remedy=_AGAIN)
+            self.fail(f"it has {self.size} bytes, but the words of '{array.name}' claim {claimed}", remedy=AGAIN)
 
     def _text(self, raw: bytes) -> str:
         try:
             return raw.decode()
         except UnicodeDecodeError:
-            self.fail("a text in it is no UTF-8", remedy=_AGAIN)
+            self.fail("a text in it is no UTF-8", remedy=AGAIN)
 
     def name_of(self, reference: Any) -> str:
         """Return the name of what an object reference points at, '' where it points at nothing."""
@@ -225,34 +220,7 @@ class NwbFile:
 
 
 def _damaged(path: Path, error: Exception) -> RecordingError:
-    return RecordingError(path, f"the HDF5 file is damaged ({type(error).__name__})", remedy=_AGAIN)
-
-
-def _check_end(path: Path, size: int) -> None:
-    """Hold the size of the file against the end in its superblock (HDF5 file format 3.0, section II.A)."""
-    with path.open("rb") as file:
-        head = file.read(64)
-    if not head.startswith(MAGIC):
-        damage = next((d for start, d in _NEWLINES.items() if head.startswith(start)), None)
-        given = f"a line-ending conversion ({damage}) damaged it" if damage else "it does not start as HDF5 files do"
-        raise RecordingError(path, given, remedy=_AGAIN)
-    check_end(path, size)
-
-
-def _check_heaps(path: Path) -> None:
-    """Walk every global heap (HDF5 file format 3.0, section III.E): one with a damaged size has HDF5 loop for ever."""
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as raw:
-        at = raw.find(_HEAP)
-        while at >= 0:
-            end, place = at + int.from_bytes(raw[at + 8 : at + 16], "little"), at + 16
-            while place + 16 <= end <= len(raw):
-                size = int.from_bytes(raw[place + 8 : place + 16], "little")
-                # object 0 is the room that is left, its header counted in
-                size = 16 + -(-size // 8) * 8 if raw[place : place + 2] != b"\0\0" else size
-                if not 16 <= size <= end - place:
-                    raise RecordingError(path, f"the HDF5 file is damaged (a heap of texts at {at})", remedy=_AGAIN)
-                place += size
-            at = raw.find(_HEAP, at + 1)
+    return RecordingError(path, f"the HDF5 file is damaged ({type(error).__name__})", remedy=AGAIN)
 
 
 def _is_group(thing: Any) -> bool:
@@ -260,5 +228,6 @@ def _is_group(thing: Any) -> bool:
 
 
 def _has(group: Any, name: str) -> bool:
-    # `name in group` would follow the link to see whether it leads anywhere
-    return bool(name) and bool(group.id.links.exists(name.encode()))
+    # `name in group` would follow the link to see whether it leads anywhere; where the index of a group is damaged,
+    # HDF5 finds no name in it, yet lists it
+    return name in list(group.keys())

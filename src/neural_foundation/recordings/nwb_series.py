@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from ..core.errors import RecordingError, one_of
 from ..core.specs import SignalSpec
 from .channels import VOLTS, channel, repeated
-from .edf import MAX_HZ
 from .events import Series
+from .header_text import MAX_HZ
 from .nwb_file import NwbFile
 from .nwb_tables import Electrodes
 from .session import Intervals, Mask, Signal, Values

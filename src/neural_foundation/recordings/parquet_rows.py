@@ -18,10 +18,9 @@ from numpy.typing import NDArray
 from ..core.errors import DataError, MissingExtraError, RecordingError
 from .arrays import Array, Floats, Group
 from .hdf5 import MAX_RATIO
-from .reader import file_size, newline_damage
+from .reader import AGAIN, file_size, newline_damage
 
 MAGIC = b"PAR1"
-_AGAIN = "Copy it again from its source, in binary mode"
 
 
 class ParquetRows(Group):
@@ -78,7 +77,7 @@ class ParquetRows(Group):
                 table = self.parquet.read_row_group(number, columns=list(columns), use_threads=False)
                 table.validate(full=True)
             if table.num_rows != self.first[number + 1] - self.first[number] or table.num_columns != len(columns):
-                raise RecordingError(self.file, f"row group {number + 1} is not as long as it says", remedy=_AGAIN)
+                raise RecordingError(self.file, f"row group {number + 1} is not as long as it says", remedy=AGAIN)
             kept = self._kept = (number, columns, table)
         return kept[2]
 
@@ -94,10 +93,10 @@ class ParquetRows(Group):
                 total += max(chunk.total_uncompressed_size, 0)
                 inside = at >= len(MAGIC) and chunk.total_compressed_size >= 0
                 if not inside or at + chunk.total_compressed_size > size or chunk.num_values < 0 or group.num_rows < 0:
-                    raise RecordingError(self.file, f"a part of row group {i + 1} lies outside it", remedy=_AGAIN)
+                    raise RecordingError(self.file, f"a part of row group {i + 1} lies outside it", remedy=AGAIN)
         if rows != meta.num_rows or max(total, rows) > MAX_RATIO * size:
             given = f"it has {size} bytes, but claims {meta.num_rows} rows in {total} bytes"
-            raise RecordingError(self.file, given, remedy=_AGAIN)
+            raise RecordingError(self.file, given, remedy=AGAIN)
 
 
 class ParquetColumns(Array):
@@ -172,7 +171,7 @@ def _check_marks(path: Path, size: int) -> None:
     pairs, bare = newline_damage(path)
     damage = "a line-ending conversion (LF to CR LF) damaged it: " if pairs > 1 and bare == 0 else ""
     given = f"{damage}it does not begin and end as Parquet files do ({size} bytes): it is truncated or something else"
-    raise RecordingError(path, given, remedy=_AGAIN)
+    raise RecordingError(path, given, remedy=AGAIN)
 
 
 @contextlib.contextmanager
@@ -186,4 +185,4 @@ def _guarded(path: Path) -> Iterator[None]:
         pairs, bare = newline_damage(path)
         damage = "a line-ending conversion (LF to CR LF) damaged it: " if pairs > 1 and bare == 0 else ""
         given = f"{damage}the Parquet file is damaged ({type(error).__name__})"
-        raise RecordingError(path, given, remedy=_AGAIN) from None
+        raise RecordingError(path, given, remedy=AGAIN) from None

@@ -27,11 +27,11 @@ from numpy.typing import NDArray
 
 from ..core.errors import RecordingError
 from .events import Spikes
+from .header_text import MAX_HZ
+from .npy import load, row
 from .reader import Reader, file_size
 from .session import Session
-from .spike_npy import load, row
 
-MAX_HZ = 1e7
 MAX_TEXT = 1 << 24
 MICROMETRE = 1e-6
 _TEXTS = ("group", "KSLabel")

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import weakref
+from collections.abc import Iterator
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, NoReturn
 
 from ..core.errors import DataError, RecordingError
 from ..core.specs import Spec
 from .session import Session
+
+AGAIN = "Copy it again from its source, in binary mode"
 
 
 class Reader(Spec):
@@ -70,6 +74,26 @@ def newline_damage(path: Path) -> tuple[int, int]:
             pairs, bare = pairs + crlf, bare + block.count(b"\n") - crlf
             last = b"\r" if block.endswith(b"\r") else b""
     return pairs, bare
+
+
+def fail(path: Path, given: str, *, allowed: str = "", remedy: str = "Export the file again") -> NoReturn:
+    """Raise RecordingError."""
+    raise RecordingError(path, given, allowed=allowed, remedy=remedy)
+
+
+@contextlib.contextmanager
+def naming_newlines(path: Path, least: int = 1) -> Iterator[None]:
+    """Where a binary file is refused and all its LF, `least` or more, follow a CR, name that before what it led to."""
+    try:
+        yield
+    except RecordingError as error:
+        pairs, bare = newline_damage(path) if path.is_file() else (0, 0)
+        if bare or pairs < least:
+            raise
+        led_to = error.given.removeprefix(f"{error.path}: ")
+        given = f"a line-ending conversion (LF to CR LF) damaged it, each of its {pairs} LF follows a CR: {led_to}"
+        remedy = f"{AGAIN} (git: mark *{path.suffix} as binary in .gitattributes)"
+        raise RecordingError(path, given, remedy=remedy) from None
 
 
 class OpenFile:

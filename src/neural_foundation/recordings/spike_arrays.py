@@ -22,18 +22,17 @@ from pydantic import Field
 
 from ..core.errors import DataError, RecordingError, one_of
 from .events import Spikes
-from .reader import Reader, file_size, stem
+from .header_text import MAX_HZ
+from .npy import MAGIC, MAX_HEADER, Header, load, read_header, row
+from .reader import AGAIN, Reader, file_size, stem
 from .session import Session
-from .spike_npy import MAGIC, MAX_HEADER, Header, load, read_header, row
 
-MAX_HZ = 1e7
 MAX_RATIO = 1100  # deflate shrinks a thousandfold at most
 TIMES_END, UNITS_END = ".spike_times.npy", ".spike_clusters.npy"
 _TIMES = ("times", "times_s", "spike_times")
 _UNITS = ("units", "unit", "clusters", "spike_clusters")
 _RATES = ("sfreq", "sample_rate")
 _END = b"PK\x05\x06"
-_AGAIN = "Copy it again from its source, in binary mode"
 Read = Callable[[], NDArray[Any]]
 
 
@@ -154,11 +153,11 @@ class _Npz:
             end = file.read(22)
         if start != b"PK\x03\x04" or len(end) < 22 or not end.startswith(_END) or end[20:] != b"\0\0":
             given = "it does not start and end as .npz files do: it is no .npz, truncated, or has bytes after its end"
-            raise RecordingError(self.path, given, remedy=_AGAIN)
+            raise RecordingError(self.path, given, remedy=AGAIN)
         length, at = int.from_bytes(end[12:16], "little"), int.from_bytes(end[16:20], "little")
         if at != 0xFFFFFFFF and at + length + 22 != self.size:
             given = f"it has {self.size} bytes, but its end says {at + length + 22}"
-            raise RecordingError(self.path, given, remedy=_AGAIN)
+            raise RecordingError(self.path, given, remedy=AGAIN)
 
     def _members(self) -> dict[str, zipfile.ZipInfo]:
         infos = self._guarded(lambda file: file.infolist())
@@ -170,7 +169,7 @@ class _Npz:
                 raise RecordingError(self.path, f"'{info.filename}' is packed in a way that NumPy does not write")
             if info.compress_size > self.size or info.file_size > MAX_RATIO * max(info.compress_size, 1):
                 given = f"'{info.filename}' claims {info.file_size} bytes from {info.compress_size}"
-                raise RecordingError(self.path, given, remedy=_AGAIN)
+                raise RecordingError(self.path, given, remedy=AGAIN)
         return dict(zip(names, infos, strict=True))
 
     def _one(self, names: tuple[str, ...]) -> str:
@@ -185,7 +184,7 @@ class _Npz:
         said = read_header(self.path, self._read(name, MAX_HEADER), name)
         if said.at + said.n_bytes != info.file_size:
             given = f"'{name}' has {info.file_size} bytes, but its header describes {said.at + said.n_bytes}"
-            raise RecordingError(self.path, given, remedy=_AGAIN)
+            raise RecordingError(self.path, given, remedy=AGAIN)
         return said
 
     def _array(self, name: str) -> NDArray[Any]:
@@ -217,4 +216,4 @@ class _Npz:
                 return use(file)
         except Exception as error:  # noqa: BLE001 - zipfile and zlib raise a dozen types for damaged bytes
             given = f"the .npz file is damaged ({type(error).__name__})"
-            raise RecordingError(self.path, given, remedy=_AGAIN) from None
+            raise RecordingError(self.path, given, remedy=AGAIN) from None

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..core.errors import RecordingError, one_of
 from ..core.kinds import KindTable, Row
-from .reader import Reader, file_size
+from .hdf5_end import newlines_of
+from .reader import AGAIN, Reader, file_size
 from .session import Session
 
 if TYPE_CHECKING:
@@ -48,18 +49,28 @@ _INSTEAD = {
     ".zip": "Unpack it first",
     ".gz": "Unpack it first",
 }
-_NEWLINES = {b"\x89HDF\r\r\n": "LF to CR LF", b"\x89HDF\r\n\x1a\r\n": "LF to CR LF", b"\x89HDF\n": "CR LF to LF"}
 
 
-def read(path: Path | str, *, subject: str | None = None, layout: Layout | Mapping[str, Any] | None = None) -> Session:
+def read(
+    path: Path | str,
+    *,
+    subject: str | None = None,
+    layout: Layout | Mapping[str, Any] | None = None,
+    isolated: bool = False,
+) -> Session:
     """Return the lazy session of a recording, a file or a folder of sorted spikes.
 
     The reader is chosen by the extension and must agree with the first bytes. subject : the pseudonym to give; by
     default the file's own one (.h5) or its name without extension. layout : what is where, for formats without an
-    agreed layout; by default `NAME.layout.yaml` or `layout.yaml` beside the file. Raises RecordingError, with the way
-    out, where the file is not what it says it is.
+    agreed layout; by default `NAME.layout.yaml` or `layout.yaml` beside the file. isolated : where a library in C
+    parses the file, read it to its end in a child process before it is opened here; for strangers' files. Raises
+    RecordingError, with the way out, where the file is not what it says it is, and where it crashed or hung the child.
     """
     path = Path(path)
+    if isolated:
+        from .isolated import rehearse
+
+        rehearse(path, layout=layout)
     if path.is_dir():
         return _folder(path).open(path, subject=subject)
     chosen = _by_extension(path)
@@ -83,12 +94,12 @@ def _folder(path: Path) -> Reader:
 
 def _described(path: Path, chosen: Reader, layout: Layout | Mapping[str, Any] | None) -> Reader:
     """Return the reader with the layout that is given; HDF5 that is described, or no session, is read by a layout."""
-    from .hdf5 import is_session
+    from .hdf5 import said_kind
     from .layout import Layout, find_layout
     from .mapped import MappedReader
 
     given = layout if layout is None or isinstance(layout, Layout) else Layout.of(layout)
-    if chosen.kind == "hdf5" and (given or find_layout(path, None)[0] or not is_session(path)):
+    if chosen.kind == "hdf5" and (given or find_layout(path, None)[0] or said_kind(path) == ""):
         chosen = READERS.parse("mapped_hdf5")  # type: ignore[assignment]
     if isinstance(chosen, MappedReader):
         return chosen.model_copy(update={"layout": given})
@@ -126,9 +137,14 @@ def _by_extension(path: Path) -> Reader | None:
     return max(matches, key=lambda m: m[0])[1] if matches else None  # the first in the table among equals
 
 
-def _by_content(head: bytes) -> list[Reader]:
-    """Return the readers of what starts like this; formats that share a container start alike."""
+def _by_content(path: Path, head: bytes) -> list[Reader]:
+    """Return the readers of what starts like this; of formats that share a container, the one that the file says."""
+    from .hdf5 import said_kind
+    from .hdf5_end import MAGIC
+
     found = [r for r in readers().values() if r.extensions and r.recognises(head, "")]
+    said = said_kind(path) if head.startswith(MAGIC) else None
+    found = [r for r in found if r.kind == said] or found
     return [r for i, r in enumerate(found) if r.extensions not in [f.extensions for f in found[:i]]]
 
 
@@ -150,7 +166,7 @@ def _refuse(path: Path) -> NoReturn:
         raise RecordingError(path, f"'{suffix}' files cannot be read here", remedy=_INSTEAD[suffix])
     file_size(path)
     given = f"no reader for the extension '{path.suffix}'" if path.suffix else "it has no extension"
-    what, ending = _content(_by_content(_head(path)))
+    what, ending = _content(_by_content(path, _head(path)))
     remedy = f"Its content is {what}: rename it to {ending}" if what else ""
     raise RecordingError(path, given, allowed=one_of(extensions()), remedy=remedy or "Convert it")
 
@@ -159,11 +175,10 @@ def _check_magic(path: Path, chosen: Reader) -> None:
     head = _head(path)
     if not chosen.magic or chosen.recognises(head, path.name):
         return
-    damage = next((d for m, d in _NEWLINES.items() if head.startswith(m)), None)
-    if damage:
+    if damage := newlines_of(head):
         given = f"a line-ending conversion ({damage}) damaged it"
-        raise RecordingError(path, given, remedy="Copy it again from its source, in binary mode")
-    what, ending = _content(_by_content(head))
+        raise RecordingError(path, given, remedy=AGAIN)
+    what, ending = _content(_by_content(path, head))
     if not what:
         given = f"it does not start as {chosen.kind.upper()} files do"
         raise RecordingError(

@@ -14,8 +14,8 @@ from .arrays import Group
 from .csv_rows import CsvRows
 from .layout import Layout, TableLayout
 from .mapped import MappedReader
-from .npy_array import MAGIC as NPY
-from .npy_array import Npy as NpyArray
+from .npy import MAGIC as NPY
+from .npy import NpyGroup
 from .parquet_rows import MAGIC as PARQUET
 from .parquet_rows import ParquetRows
 
@@ -52,5 +52,5 @@ class Npy(MappedReader):
     magic: ClassVar[tuple[bytes, ...]] = (NPY,)
 
     def tree(self, path: Path, layout: Layout | None) -> tuple[Group, Callable[[], object]]:
-        array = NpyArray(path)
+        array = NpyGroup(path)
         return array, array.bytes.close

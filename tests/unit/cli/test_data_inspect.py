@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,10 +12,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from neural_foundation.cli import app
 from neural_foundation.cli.data_inspect import say
+from neural_foundation.cli.data_pipe import heard
 from neural_foundation.cli.terminal import console
 from neural_foundation.core.errors import SpecError, StoreError
 from neural_foundation.core.progress import Progress
@@ -63,6 +68,37 @@ def test_what_is_piped_has_no_colours_and_loses_nothing(recording: Path) -> None
 def test_a_picture_is_drawn(recording: Path, tmp_path: Path) -> None:
     assert f"Picture: {tmp_path / 'a.png'}" in ask("inspect", str(recording), "--picture", str(tmp_path / "a.png"))
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+
+
+def closed(*words: str) -> subprocess.CompletedProcess[bytes]:
+    """Run a data verb whose standard output nobody reads any more."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "neural_foundation", "data", *words]
+    try:
+        return subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, check=False)
+    finally:
+        os.close(writer)
+
+
+def test_a_closed_pipe_keeps_the_picture_and_says_nothing(recording: Path, tmp_path: Path) -> None:
+    done = closed("inspect", str(recording), "--picture", str(tmp_path / "a.png"))
+    assert (done.returncode, done.stderr) == (141, b"")
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(SystemExit) as left, heard():  # what exits for another reason does so
+        sys.exit(3)
+    assert left.value.code == 3
+
+
+@pytest.mark.parametrize("first", [False, True], ids=["in a table", "in a line"])
+def test_a_pipe_that_is_closed_anywhere(first: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as gone:
+        monkeypatch.setattr(sys, "stdout", gone)
+        with pytest.raises(typer.Exit) as left, heard():
+            print("x", flush=True) if first else console().print("x")  # noqa: T201 - what is tested
+        assert left.value.exit_code == 141
 
 
 def test_a_picture_of_another_kind_is_refused_before_the_work(tmp_path: Path) -> None:
@@ -151,13 +187,20 @@ def test_fetch_passes_on_what_was_asked(tmp_path: Path, monkeypatch: pytest.Monk
 
     asked: list[Any] = []
 
-    def stand_in(name: str, folder: Path | None, *, subjects: Sequence[str] | None = None, progress: Progress) -> Found:
-        asked.append((name, folder, subjects))
+    def stand_in(
+        name: str,
+        folder: Path | None,
+        *,
+        subjects: Sequence[str] | None = None,
+        eids: Sequence[str] | None = None,
+        progress: Progress,
+    ) -> Found:
+        asked.append((name, folder, subjects, eids))
         progress(1, 2, "a.edf")
         return Found(name, tmp_path, ("a",), ("b", "c"), (), "", 3)
 
     monkeypatch.setattr(fetch, "fetch", stand_in)
     text = ask("fetch", "eegmat", "--output", str(tmp_path), "--subject", "01", "--subject", "02")
     assert f"eegmat: 2 downloaded, 1 were there and are as published. 3 files in {tmp_path}" in text
-    ask("fetch", "eegmat")
-    assert asked == [("eegmat", tmp_path, ["01", "02"]), ("eegmat", None, None)]
+    ask("fetch", "ibl", "--eid", "a", "--eid", "b")
+    assert asked == [("eegmat", tmp_path, ["01", "02"], None), ("ibl", None, None, ["a", "b"])]

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from make_modalities import everything
 from typer.testing import CliRunner, Result
 
 from neural_foundation.cli import app
@@ -25,7 +26,7 @@ from neural_foundation.core import store
 from neural_foundation.core.errors import DataError, NeuralFoundationError, SpecError, StoreError
 from neural_foundation.core.specs import SignalSpec
 from neural_foundation.core.store import read_json
-from neural_foundation.recordings import Intervals, read, write_edf
+from neural_foundation.recordings import Intervals, read, write_edf, write_whole_session
 from neural_foundation.signals import SIGNALS
 from neural_foundation.signals.chain import chain
 
@@ -185,16 +186,19 @@ def test_in_parallel_the_bytes_are_the_same(tmp_path: Path, config: Path) -> Non
         assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes()
 
 
-def test_what_else_a_file_holds_is_named(tmp_path: Path) -> None:
+def test_a_second_rate_is_kept_as_it_is(tmp_path: Path, config: Path) -> None:
     import edfio
 
     values = np.random.default_rng(0).normal(0, 10, 1000)
     signals = [edfio.EdfSignal(values[: 10 * hz], hz, label=f"C{hz}", physical_dimension="uV") for hz in (100, 50)]
     (tmp_path / "in").mkdir()
     edfio.Edf(signals).write(tmp_path / "in" / "anna.edf")
-    assert "1 files hold more than the signal that was prepared" in prepare(tmp_path / "in", tmp_path / "out").output
+    assert prepare(tmp_path / "in", tmp_path / "out", "--config", str(config)).exit_code == 0
     (row,) = read_json(tmp_path / "out" / "summary.json")["recordings"]
-    assert row["left_out"] == ["eeg_2"]
+    assert row["left_out"] == []
+    with read(tmp_path / "in" / "anna.edf") as raw, read(tmp_path / "out" / row["session"]) as made:
+        np.testing.assert_array_equal(raw["eeg_2"].read(), made["eeg_2"].read())
+        assert not np.array_equal(raw.signal.read(), made.signal.read())
 
 
 def test_nothing_but_bad_files_is_an_error(tmp_path: Path) -> None:
@@ -222,7 +226,7 @@ def test_an_output_inside_the_input_is_no_input(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("signal: []", r"holds 'signal'. Allowed: 'dataset', 'signals' or 'windows'"),
+        ("signal: []", r"holds 'signal'. Allowed: 'dataset', 'signals', 'windows' or 'step'"),
         ("- 1", "holds no mapping"),
         ("signals: [{kind: notsch}]", "Unknown kind 'notsch' for signals. Did you mean 'notch'?"),
         ("windows: {length: 2}", "unknown field 'length'. Did you mean 'length_s'?"),
@@ -327,6 +331,7 @@ KILLS = 5
 def disturb(root: Path, config: Path, kills: int, seed: int) -> None:
     """Kill runs at random moments, a fresh folder whenever one gets to its end; each ends as an undisturbed one."""
     folder(root / "in", 12, 2)
+    write_whole_session(root / "in" / "rat.h5", everything())
     began = time.monotonic()
     command = [sys.executable, "-m", "neural_foundation", "data", "prepare", "--input", str(root / "in")]
     command += ["--config", str(config), "--output"]

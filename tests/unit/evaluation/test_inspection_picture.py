@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,8 +11,17 @@ import pytest
 from neural_foundation.core.errors import SpecError
 from neural_foundation.core.specs import SignalSpec
 from neural_foundation.evaluation.inspection import draw, inspect_session
-from neural_foundation.evaluation.inspection.picture import excerpt
-from neural_foundation.evaluation.inspection.words import amount, counted, lasting, number, share, times
+from neural_foundation.evaluation.inspection.picture import excerpt, page
+from neural_foundation.evaluation.inspection.scales import time_axis
+from neural_foundation.evaluation.inspection.words import (
+    amount,
+    counted,
+    cut_middle,
+    lasting,
+    number,
+    share,
+    times,
+)
 from neural_foundation.recordings import ArraySignal, Intervals, Series, Session, Spikes
 
 
@@ -89,6 +99,61 @@ def test_the_excerpt_starts_before_the_first_event() -> None:
     assert (start_s, stop_s) == (pytest.approx(0.8), pytest.approx(8.8))
 
 
+def figure_of(given: Session) -> Any:
+    return page(given, inspect_session(given))
+
+
+def notes(given: Session) -> list[str]:
+    return [text.get_text() for axes in figure_of(given).axes for text in axes.texts]
+
+
+@pytest.mark.parametrize(
+    ("span", "unit", "ticks"),
+    [
+        ((0.5, 8.5), "seconds", ["1", "2", "3", "4", "5", "6", "7", "8"]),
+        ((0.0, 600.0), "seconds", ["0", "100", "200", "300", "400", "500", "600"]),
+        ((60.0, 3660.0), "minutes", ["10", "20", "30", "40", "50", "60"]),
+        ((0.0, 86_400.0), "hours", ["0", "5", "10", "15", "20"]),
+        ((-0.2, 0.2), "seconds", ["-0.2", "-0.15", "-0.1", "-0.05", "0", "0.05", "0.1", "0.15", "0.2"]),
+    ],
+)
+def test_a_time_axis_has_round_ticks_in_a_fitting_unit(span: tuple[float, float], unit: str, ticks: list[str]) -> None:
+    from matplotlib.figure import Figure
+
+    axes = Figure().add_subplot()
+    time_axis(axes, *span)
+    assert axes.get_xlabel() == unit
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ticks
+    assert axes.get_xlim() == span
+
+
+def test_spikes_are_drawn_from_the_first_to_the_last_at_most() -> None:
+    spikes = Spikes.of({"a": [0.25, 0.5, 1.0]})
+    (axes,) = figure_of(Session("s", "s", {}, spikes={"u": spikes})).axes
+    low, high = axes.get_xlim()
+    assert 0.15 <= low < 0.25
+    assert 1.0 < high <= 1.1
+    (axes,) = figure_of(Session("s", "s", {}, spikes={"u": Spikes.of({"a": [3.0]})})).axes
+    assert axes.get_xlim() == pytest.approx((2.99, 3.01))
+
+
+def test_a_dead_channel_does_not_flatten_the_spectra_of_the_others() -> None:
+    rng = np.random.default_rng(0)
+    values = rng.standard_normal((4, 4000)) * 1e-5
+    values[3] *= 1e-9
+    given = Session("s", "s", {"eeg": ArraySignal(values, SignalSpec(sfreq=200, ch_names=tuple("abcd")))})
+    spectra = figure_of(given).axes[1]
+    assert -60 < spectra.get_ylim()[0] < -20
+    assert "thick: median; dotted: 50 and 60 Hz; orange: remarked; cut off below" in notes(given)
+
+
+def test_a_single_line_says_how_much_it_varies() -> None:
+    wave = np.sin(np.arange(800) / 20) * 3
+    spec = SignalSpec(sfreq=100, ch_names=("speed",), ch_types=("misc",), units=("m/s",))
+    assert "misc, middle 95 % within 6 m/s" in notes(Session("s", "s", {"wheel": ArraySignal(wave[None], spec)}))
+    assert "misc, middle 95 % within 0 m/s" in notes(Session("s", "s", {"wheel": ArraySignal(0 * wave[None], spec)}))
+
+
 def test_another_ending_is_refused(tmp_path: Path) -> None:
     given = Session("nothing", "s", {})
     with pytest.raises(SpecError, match=r"cannot be written as '.jpg'. Allowed: .png, .svg, .pdf"):
@@ -110,4 +175,6 @@ def test_numbers_are_written_for_people() -> None:
     )
     assert (lasting(62), lasting(750), lasting(11_100)) == ("62.0 s", "12 min 30 s", "3 h 05 min")
     assert (times(18.4), times(1.23), times(1e-5), times(float("nan"))) == ("18x", "1.2x", "<0.1x", "-")
+    assert cut_middle("Sleep stage REM", 17) == "Sleep stage REM"
+    assert [cut_middle(f"units/obs_intervals: {n}", 12) for n in (7, 12)] == ["units…als: 7", "units…ls: 12"]
     assert (counted(1, "unit"), counted(1200, "spike"), number(523.4, 2)) == ("1 unit", "1,200 spikes", "520")

@@ -374,3 +374,9 @@ def test_mutants(tmp_path: Path) -> None:
         refused += outcome == "refused"
         (tmp_path / name).write_bytes(whole[name])
     assert refused > 150
+
+
+def test_free_text_begins_after_a_line_of_its_own(tmp_path: Path) -> None:
+    path = edit(write(tmp_path), "[Comment]", "[Comment] x")
+    with pytest.raises(RecordingError, match="is not key=value|has an entry"):
+        open_(path)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from typing import Any
 
+import hostile_functions
 import mne
 import numpy as np
 import pytest
@@ -12,7 +14,15 @@ import whole_sessions as made
 
 from neural_foundation.core.errors import DataError, RecordingError, StoreError
 from neural_foundation.core.specs import SignalSpec
-from neural_foundation.recordings import ArraySignal, Intervals, Session, quantisation_bound, read, write_edf
+from neural_foundation.recordings import (
+    ArraySignal,
+    Intervals,
+    Session,
+    quantisation_bound,
+    read,
+    write_edf,
+    write_session,
+)
 from neural_foundation.recordings import convert as module
 from neural_foundation.recordings.convert import convert, differences
 from neural_foundation.recordings.hdf5_whole import write_whole_session
@@ -168,3 +178,14 @@ def test_a_copy_that_reads_back_otherwise_is_not_kept(
     with pytest.raises(StoreError, match="reads back otherwise than it was written: (its|the channels|samples)"):
         convert(eeg(tmp_path / "s.h5"), tmp_path / name)
     assert not (tmp_path / name).exists()
+
+
+def test_a_source_that_ends_its_reader_is_one_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = SignalSpec(sfreq=100.0, ch_names=("Cz",))
+    chunks = ArraySignal(np.zeros((1, 100), np.float32), spec).chunks(50)
+    write_session(tmp_path / "a.h5", session_id="a", subject="a", spec=spec, chunks=chunks)
+    isolated = importlib.import_module("neural_foundation.recordings.isolated")  # the module, not the function
+    monkeypatch.setattr(isolated, "read_through", hostile_functions.segfault)
+    with pytest.raises(RecordingError, match="reading it crashed"):
+        convert(tmp_path / "a.h5", tmp_path / "b.edf")
+    assert not (tmp_path / "b.edf").exists()

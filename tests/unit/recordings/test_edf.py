@@ -35,6 +35,7 @@ def test_units_become_volts(edf: Any, unit: Any, scale: float) -> None:
 def test_a_channel_of_another_unit_is_misc_in_that_unit(edf: Any) -> None:
     with read(edf([signal("Fp1"), signal("Saturation", unit="%")])) as session:
         assert session.signal.spec.ch_types == ("eeg", "misc")
+        assert session.signal.spec.units == ("V", "%")
         assert session.signal.read()[1].max() > 50
 
 

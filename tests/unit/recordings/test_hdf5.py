@@ -213,7 +213,7 @@ def damage(path: Path, change: Any) -> Path:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda f: f.attrs.__setitem__("format_version", 3), "format_version 3 is newer.*Upgrade neural-foundation"),
+        (lambda f: f.attrs.__setitem__("format_version", 4), "format_version 4 is newer.*Upgrade neural-foundation"),
         (lambda f: f.attrs.__setitem__("format_version", 0), "format_version is .*0"),
         (lambda f: f.attrs.__setitem__("format_version", "x"), "format_version is 'x'"),
         (lambda f: f.attrs.__setitem__("object", "Spikes"), "holds no session"),

@@ -16,7 +16,7 @@ from neural_foundation.core.errors import StoreError
 from neural_foundation.core.specs import SignalSpec
 from neural_foundation.recordings import ArraySignal, Intervals, Series, Session, Spikes, read
 from neural_foundation.recordings.convert import differences
-from neural_foundation.recordings.hdf5_layout import RESERVED, Names, create
+from neural_foundation.recordings.hdf5_layout import RESERVED, Names
 from neural_foundation.recordings.hdf5_tables import blocks
 from neural_foundation.recordings.hdf5_whole import union, write_whole_session
 from neural_foundation.recordings.interval_table import IntervalTable
@@ -107,17 +107,3 @@ def test_a_full_disk_is_one_error_and_leaves_nothing(tmp_path: Path, monkeypatch
     with pytest.raises(StoreError, match="disk is full. Free some space"):
         write_whole_session(tmp_path / "b.h5", made.session())
     assert [p.name for p in tmp_path.iterdir()] == ["a.h5"]
-
-
-@pytest.mark.parametrize("kind", [OSError, RuntimeError])
-def test_a_disk_that_fills_while_writing(tmp_path: Path, kind: type[Exception]) -> None:
-    def fill(path: Path, message: str) -> None:
-        with create(path, 0) as file:
-            file["x"] = 1
-            raise kind(message)
-
-    with pytest.raises(OSError, match="No space left") as caught:
-        fill(tmp_path / "a.h5", "Can't write data (file write failed: errno = 28, error message = 'No space')")
-    assert caught.value.errno == 28
-    with pytest.raises(kind, match="another reason"):
-        fill(tmp_path / "b.h5", "another reason")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 import tracemalloc
 from pathlib import Path
@@ -19,6 +20,7 @@ from neural_foundation.core.specs import SignalSpec
 from neural_foundation.recordings import ArraySignal, Intervals, Series, Session, Spikes, read, write_session
 from neural_foundation.recordings.convert import differences
 from neural_foundation.recordings.hdf5_whole import write_whole_session
+from neural_foundation.recordings.hdf5_write import spooled
 
 
 @pytest.fixture(scope="module")
@@ -241,3 +243,51 @@ def test_temporaldata_says_nothing(whole: Path, caplog: pytest.LogCaptureFixture
     with caplog.at_level(logging.WARNING):
         td.Data.load(whole, lazy=False).slice(8.0, 12.0)
     assert caplog.records == []
+
+
+def documented() -> dict[str, tuple[str, set[str], set[str]]]:
+    """Return path -> (class, datasets, attributes), as the table of version 2 in docs/formats.md says."""
+    page = (Path(__file__).parents[3] / "docs/formats.md").read_text()
+    rows = [line.split("|")[1:-1] for line in page.splitlines() if line.startswith("| `/") and line.count("|") == 5]
+    found = {}
+    for paths, kind, *cells in rows:
+        words = [set(re.findall(r"`(\w+)`", cell)) for cell in cells]
+        found |= {path: (kind.strip(), *words) for path in re.findall(r"`/([^`]*)`", paths)}
+    return found
+
+
+def test_the_layout_is_as_documented(whole: Path) -> None:
+    table, facts = documented(), {"region", "depth_m", "good", "waveform", "note", "peaks", "x_slice", "n"}
+    facts |= {"go_s", "contrast", "label_2", "pos", "pupil_size", "x"}
+    general = {"object", "modality", "order", "name", "timekeys", "_unicode_keys"}
+    signals = {
+        n: f"<signal>{n.removeprefix(s)}" for s in ("lfp", "wheel") for n in (s, f"{s}_channels", f"{s}_validity")
+    }
+    spikes = {n: f"<spikes>{n[len(s) :]}" for s in ("probe_0", "session_2", "silent") for n in (s, f"{s}_units")}
+    series = dict.fromkeys(("gaze", "licks", "none"), "<series>")
+    spans = dict.fromkeys(("blocks", "unsorted", "trials_2", "no_rows"), "<intervals>")
+    roles = {n: n for n in ("brainset", "session", "subject", "domain", "trials")} | signals | spikes | series | spans
+    with h5py.File(whole) as file:
+        assert set(file) == set(roles)
+        assert set(file.attrs) == table[""][2] | {"object"}
+        for name, group in file.items():
+            kind, datasets, attributes = table[roles[name]]
+            nested = name == "blocks"  # intervals in each other
+            assert group.attrs["object"] == ("IrregularTimeSeries" if nested else kind), name
+            held = {key for key in group if key not in facts | {"domain"}}
+            assert held <= (datasets - {"start"} | {"timestamps", "timestamp_indices_1s"} if nested else datasets), name
+            assert set(group.attrs) - general == attributes, name
+            assert ("domain" in group) == ("TimeSeries" in group.attrs["object"]), name
+    assert {role for role in table if role} == set(roles.values())
+
+
+def test_a_stream_of_unknown_length_is_a_signal_while_it_is_needed(tmp_path: Path) -> None:
+    lfp = made.signals()["lfp"]
+    with spooled(tmp_path / "x.h5", lfp.spec, lfp.chunks(37), lfp.start_s) as signal:
+        assert list(differences(Session("s", "p", {"lfp": lfp}), Session("s", "p", {"lfp": signal}))) == []
+        for cut in ((0, 0), (299, 304), (301, 302), (998, 1000)):
+            np.testing.assert_array_equal(signal.read(*cut), lfp.read(*cut))
+            np.testing.assert_array_equal(signal.valid(*cut), lfp.valid(*cut))
+        assert list(tmp_path.iterdir()) == []  # it has no name
+    with pytest.raises(DataError, match="is closed"):
+        signal.read()

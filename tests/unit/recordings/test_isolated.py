@@ -19,7 +19,7 @@ import pytest
 
 from neural_foundation.core.errors import DataError, MissingExtraError, RecordingError
 from neural_foundation.core.specs import SignalSpec
-from neural_foundation.recordings import ArraySignal, Intervals, write_session
+from neural_foundation.recordings import ArraySignal, Intervals, read, write_session
 from neural_foundation.recordings.isolated import facts, probe, read_through, rehearse
 
 isolated = importlib.import_module("neural_foundation.recordings.isolated")  # the module, not the function
@@ -228,3 +228,66 @@ def test_a_rehearsal_reads_what_a_library_in_c_parses(tmp_path: Path) -> None:
     with pytest.raises(RecordingError, match="truncated"):
         rehearse(tmp_path / "b.h5")
     rehearse(tmp_path / "no_such.edf")  # our own parser needs none
+
+
+@pytest.mark.parametrize(("function", "match"), [(hostile.segfault, "crashed"), (hostile.sleep, "took too long")])
+def test_an_isolated_read_is_refused_where_it_ends_the_child(
+    recording: Path, monkeypatch: pytest.MonkeyPatch, function: Callable[..., Any], match: str
+) -> None:
+    monkeypatch.setattr(isolated, "read_through", function)
+    monkeypatch.setattr(isolated, "TIMEOUT_S", 1.0)
+    with pytest.raises(RecordingError, match=f"reading it .*{match}"):
+        read(recording, isolated=True)
+
+
+def strings(path: Path) -> Path:
+    """Write an HDF5 file whose words lie in a heap that claims an object of no size: HDF5 walks it for ever.
+
+    Files of this size are refused before HDF5 sees their heaps; larger ones are not looked through.
+    """
+    import h5py
+
+    with h5py.File(path, "w") as file:
+        file["x"], file["go"] = np.arange(20.0), [0.0, 1.0]
+        file["words"] = ["left", "right"]
+    raw = bytearray(path.read_bytes())
+    heap = raw.index(b"GCOL")
+    raw[heap + 24 : heap + 32] = bytes(8)
+    raw[heap + 16 : heap + 18] = bytes(2)
+    path.write_bytes(raw)
+    return path
+
+
+def test_an_isolated_read_survives_a_file_that_hangs_hdf5(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = strings(tmp_path / "a.h5")
+    signals = {"s": {"values": "x", "sfreq": 10, "unit": "V"}}
+    layout = {"signals": signals, "trials": {"start": "go", "label": "words"}}
+    with pytest.raises(RecordingError, match="a heap of texts"):
+        read(path, layout=layout, isolated=True)
+    with path.open("r+b") as file:  # as large as one that is not looked through, its end where its header says
+        file.seek(40)
+        end = int.from_bytes(file.read(8), "little") + (1 << 23)
+        file.truncate(end)
+        file.seek(40)
+        file.write(end.to_bytes(8, "little"))
+    monkeypatch.setattr(isolated, "TIMEOUT_S", 1.0)
+    monkeypatch.setattr(isolated, "BYTES_PER_S", 1e9)
+    with pytest.raises(RecordingError, match="a.h5: reading it took too long, and was stopped"):
+        read(path, layout=layout, isolated=True)
+
+
+def test_an_isolated_read_gives_what_a_read_gives(recording: Path, tmp_path: Path) -> None:
+    with read(recording) as plain, read(recording, isolated=True) as safe:
+        assert np.array_equal(plain.signal.read(), safe.signal.read())
+        assert plain.trials == safe.trials
+    np.save(tmp_path / "a.npy", np.arange(20.0))
+    np.savez(tmp_path / "b.npz", x=1)
+    layout = {"signals": {"s": {"values": "array", "sfreq": 10, "unit": "V"}}}
+    with read(tmp_path / "a.npy", layout=layout, isolated=True) as session:
+        assert session.signal.n_times == 20
+    for path in (tmp_path / "none.h5", tmp_path / "b.npz"):
+        with pytest.raises(RecordingError) as here:
+            read(path)
+        with pytest.raises(RecordingError) as caught:
+            read(path, isolated=True)
+        assert str(caught.value) == str(here.value)

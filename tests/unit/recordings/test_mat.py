@@ -110,7 +110,7 @@ def test_complex_and_sparse_are_there_but_no_signals(tmp_path: Path) -> None:
 
     path = saved(tmp_path, {"z": np.array([1 + 2j, 3]), "s": csc_array(np.eye(3)), "x": LFP})
     for name in ("z", "s"):
-        with pytest.raises(RecordingError, match=f"'{name}' .* neither numbers nor text. Allowed: an array of numbers"):
+        with pytest.raises(RecordingError, match=f"'{name}' .* neither numbers nor text.*Allowed: an array of numbers"):
             opened(path, signal(name))
 
 
@@ -328,3 +328,14 @@ def test_a_changed_byte_of_a_compressed_variable_is_seen(tmp_path: Path) -> None
         path.write_bytes(changed)
         with pytest.raises(RecordingError, match="compressed variable"), opened(path, signal()) as session:
             session.signal.read()
+
+
+def test_a_changed_byte_of_a_small_compressed_struct_is_seen(tmp_path: Path) -> None:
+    path = saved(tmp_path, {"t": {"start": [1.0, 2.0], "word": "left"}}, do_compression=True)
+    raw = path.read_bytes()
+    layout = {"trials": {"start": "t.start"}}
+    assert len(opened(path, layout).trials) == 2
+    for at in range(len(raw) - 4, len(raw)):  # its checksum
+        path.write_bytes(raw[:at] + bytes([raw[at] ^ 1]) + raw[at + 1 :])
+        with pytest.raises(RecordingError, match="compressed variable is damaged"):
+            opened(path, layout)

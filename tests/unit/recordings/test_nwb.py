@@ -402,12 +402,30 @@ def test_a_hostile_size_is_not_allocated(tmp_path: Path, shape: tuple[int, ...])
     assert time.monotonic() - begun < 2
 
 
+@pytest.mark.parametrize("name", ["acquisition", "general", "processing", "stimulus"])
+def test_what_the_schema_requires_must_be_there(mini: Path, tmp_path: Path, name: str) -> None:
+    path = tmp_path / "d.nwb"
+    path.write_bytes(mini.read_bytes())
+    with h5py.File(path, "r+") as file:
+        file.move(name, f"{name}_")
+    with pytest.raises(RecordingError, match=f"'/' has no '{name}'. Allowed: what the NWB schema requires"):
+        Nwb().open(path)
+
+
+def test_a_name_that_its_group_lists_and_does_not_find_is_damage(mini: Path, tmp_path: Path) -> None:
+    raw, path = mini.read_bytes(), tmp_path / "d.nwb"
+    at = raw.index(b"acquisition\0")  # in the heap of names: the index looks for it elsewhere then
+    path.write_bytes(raw[:at] + b"z" + raw[at + 1 :])
+    with pytest.raises(RecordingError):
+        Nwb().open(path)
+
+
 def test_a_file_that_is_no_nwb(tmp_path: Path) -> None:
     with pytest.raises(RecordingError, match="no such file"):
         Nwb().open(tmp_path / "none.nwb")
     with h5py.File(tmp_path / "t.nwb", "w") as file:
         file.attrs["object"] = "Data"
-    with pytest.raises(RecordingError, match="no NWB file.*rename it to .h5"):
+    with pytest.raises(RecordingError, match="named NWB, but its content is HDF5, a session. Rename it to .h5"):
         Nwb().open(tmp_path / "t.nwb")
     (tmp_path / "z.nwb").mkdir()
     with pytest.raises(RecordingError, match="this is a folder"):

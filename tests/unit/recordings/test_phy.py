@@ -152,7 +152,7 @@ WRONG: list[tuple[Callable[[Path], object], str]] = [
     (array("spike_times.npy", TIMES.astype(np.uint64) + np.uint64(2**60)), "sample number is too large"),
     (array("spike_times.npy", TIMES / 2), "the spike_times are float64.*whole numbers"),
     (array("spike_times.npy", np.zeros((100, 2), int)), r"shape \(100, 2\)"),
-    (array("spike_times.npy", np.array([None] * 200)), "describes no plain array.*never objects"),
+    (array("spike_times.npy", np.array([None] * 200)), "is of type '.O'.*never objects"),
     (array("spike_clusters.npy", np.full(200, -1)), "its clusters are -1 to -1"),
     (array("spike_clusters.npy", np.full(200, 4)), "does not list cluster 4, which has 200 spikes"),
     (array("spike_clusters.npy", np.full(200, 3)), "says that cluster 3 has .* spikes, but there are 200"),

@@ -89,8 +89,8 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"times": T.reshape(2, 100), "units": U, "sfreq": 9.0}, r"shape \(2, 100\)"),
     ({"times": T, "units": U, "sfreq": 9.0, "unit_ids": [3]}, "unit_ids do not list unit '11'"),
     ({"times": T, "units": U, "sfreq": 9.0, "unit_ids": [3, 3, 11]}, "Two units have the same id"),
-    ({"times": np.array([None] * 200), "units": U}, "header of 'times' in it describes no plain array.*never objects"),
-    ({"times": np.zeros(200, "f8,i4"), "units": U}, "describes no plain array"),
+    ({"times": np.array([None] * 200), "units": U}, "the array of 'times' in it is of type '.O'.*never objects"),
+    ({"times": np.zeros(200, "f8,i4"), "units": U}, "not that of an array of numbers or fixed text"),
 ]
 
 

@@ -88,6 +88,64 @@ def test_what_shares_a_container_is_named_with_both_endings(tmp_path: Path) -> N
         read(tmp_path / "x.edf")
 
 
+def hdf5_family(folder: Path) -> dict[str, Path]:
+    """Return a session of ours, an NWB file and a MAT-file of version 7.3: all three are HDF5."""
+    import make_eeglab
+    import make_nwb
+    import numpy as np
+
+    from neural_foundation.core.specs import SignalSpec
+    from neural_foundation.recordings import ArraySignal, Intervals, write_session
+
+    spec, values = SignalSpec(sfreq=100.0, ch_names=("Cz",)), np.zeros((1, 100), np.float32)
+    trials = Intervals.of([(0.25, 0.5, "left")])
+    write_session(
+        folder / "a.h5",
+        session_id="a",
+        subject="a",
+        spec=spec,
+        chunks=ArraySignal(values, spec).chunks(50),
+        trials=trials,
+    )
+    eeg = make_eeglab.eeg_of(values, 100.0, [{"labels": "Cz", "type": "EEG"}], [])
+    return {
+        "hdf5": folder / "a.h5",
+        "nwb": make_nwb.make_nwb(folder, values, spec, trials),
+        "mat73": make_eeglab.save_v73(folder / "a.set", eeg),
+    }
+
+
+@pytest.mark.parametrize(
+    ("content", "ending", "message"),
+    [
+        ("nwb", ".h5", "it is named HDF5, but its content is NWB. Rename it to .nwb"),
+        ("nwb", ".hdf5", "Rename it to .nwb"),
+        ("hdf5", ".nwb", "it is named NWB, but its content is HDF5, a session. Rename it to .h5"),
+        ("mat73", ".nwb", "it is named NWB, but its content is EEGLAB or MAT. Rename it to .set or .mat"),
+        ("mat73", ".h5", "it is named HDF5, but its content is EEGLAB or MAT. Rename it to .set or .mat"),
+        ("nwb", ".mat", "it is named MAT, but its content is NWB. Rename it to .nwb"),
+        ("hdf5", ".set", "it is named EEGLAB, but its content is HDF5. Rename it to .h5"),
+        ("nwb", ".edf", "it is named EDF, but its content is NWB. Rename it to .nwb"),
+        ("hdf5", ".dat5", "Its content is HDF5: rename it to .h5"),
+    ],
+)
+def test_formats_within_hdf5_are_told_apart(tmp_path: Path, content: str, ending: str, message: str) -> None:
+    made = hdf5_family(tmp_path)[content]
+    wrong = tmp_path / f"wrong{ending}"
+    wrong.write_bytes(made.read_bytes())
+    with pytest.raises(RecordingError, match=message):
+        read(wrong)
+
+
+def test_hdf5_of_no_known_kind_that_is_named_nwb_is_sent_to_a_layout(tmp_path: Path) -> None:
+    import h5py
+
+    with h5py.File(tmp_path / "x.nwb", "w") as file:
+        file["x"] = [1.0, 2.0]
+    with pytest.raises(RecordingError, match="it is no NWB file.* Rename it to .h5, and say in a layout what is where"):
+        read(tmp_path / "x.nwb")
+
+
 def test_hdf5_that_is_no_session_is_asked_for_a_layout(tmp_path: Path) -> None:
     import h5py
     import numpy as np

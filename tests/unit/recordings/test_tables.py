@@ -86,6 +86,7 @@ def test_times_of_a_table_give_its_rate(tmp_path: Path) -> None:
         ("a,b\r\r\n1,2\r\r\n", "line-ending conversion .LF to CR LF. damaged it"),
         ("a,b\r1,2\r", "its lines end in CR. Allowed: LF or CR LF"),
         ("a,b\n1,\0\n", "byte 6 is NUL"),
+        ("a,b\n1,\x0c2\n", "byte 6 is the control character 0x0c: it is no text"),
         (b"a,b\n1,\xff\n", "not text in UTF-8"),
         ("a,b\n1,2\n".encode("utf-16"), "UTF-16"),
         ('a,b\n1,2\n"1,2\n', "line 3: its quotes do not match"),
@@ -181,13 +182,25 @@ def test_npy_equals_that_of_numpy(tmp_path: Path, order: Any, axes: str, dtype: 
         assert np.array_equal(session.signal.read(1, 4), expected[:, 1:4].astype(np.float32))
 
 
+# a pattern that tries each way to cut up the figures would take for ever
+HOSTILE_SHAPE = b"{'descr': '<f8', 'fortran_order': False, 'shape': (" + b"1" * 20000 + b"x"
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda p: np.save(p, np.array([{}], dtype=object)), "its array is of type '.O'"),
-        (lambda p: np.save(p, np.zeros(3, [("a", "f8")])), "not that of an array of numbers"),
-        (lambda p: np.save(p, np.zeros(3, complex)), "type '<c16'. Allowed: an array of numbers"),
-        (lambda p: p.write_bytes(b"\x93NUMPY\x01\x00\xff\xff{    "), "its header claims 65535 bytes"),
+        (
+            lambda p: np.save(p, np.array([{}], dtype=object)),
+            "the array of it is of type '.O'. Allowed: numbers .*never objects",
+        ),
+        (lambda p: np.save(p, np.zeros(3, [("a", "f8")])), "not that of an array of numbers or fixed text"),
+        (lambda p: np.save(p, np.zeros(3, complex)), "type '<c16'. Allowed: numbers"),
+        (lambda p: p.write_bytes(b"\x93NUMPY\x01\x00\xff\xff{    "), "the header of it claims 65535 bytes"),
+        (lambda p: np.save(p, np.array(["a", "b"])), "its array is of type '<U1'. Allowed: numbers"),
+        (
+            lambda p: p.write_bytes(b"\x93NUMPY\x01\x00\x00\x80" + HOSTILE_SHAPE.ljust(32768)),
+            "header of it is not that",
+        ),
         (lambda p: p.write_bytes(b"\x93NUMPY\x04\x00v\x00{   "), "version 1 to 3"),
     ],
 )

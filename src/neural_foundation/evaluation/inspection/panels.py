@@ -10,12 +10,21 @@ from numpy.typing import NDArray
 
 from ...recordings import Intervals, Series, Spikes
 from .facts import SeriesFacts, SignalFacts, SpikeFacts
-from .words import cut, number, prefix
+from .scales import time_axis
+from .words import cut, cut_middle, number, prefix
 
 INK, MUTED, RULE, FAINT, ACCENT, WARN = "#1b2126", "#5a6570", "#d5dbe0", "#eef1f3", "#0072b2", "#d55e00"
 KINDS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7a7212")
-TYPE_COLOURS = {"eeg": "#24557a", "eog": "#00805e", "ecg": "#c65300", "emg": "#a8578a"}
+TYPE_COLOURS = {
+    **dict.fromkeys(("eeg", "seeg", "ecog", "dbs"), "#24557a"),
+    "eog": "#00805e",
+    "ecg": "#c65300",
+    "emg": "#a8578a",
+}
 MOST_EVENTS, MOST_UNITS, MOST_POINTS = 4000, 80, 4000
+STEP = 1.15  # distance of two lines, as a multiple of the range of their middle 95 %
+NAME, REMARK = 17, 18  # characters that fit beside a panel
+DEEPEST_DB = 40.0  # what lies so far below the median's lowest point is not drawn
 
 Floats = NDArray[np.float64]
 
@@ -30,7 +39,8 @@ def title(axes: Any, text: str, note: str = "") -> None:
     """Write what a panel shows above it, and how, in grey, beside it."""
     head = axes.annotate(text, (0, 1), (0, 7), xycoords="axes fraction", textcoords="offset points", weight="bold")
     if note:
-        axes.annotate(note, (1, 0), (6, 0), xycoords=head, textcoords="offset points", color=MUTED, fontsize=8)
+        axes.annotate(note, (1, 0), (6, 0), xycoords=head, textcoords="offset points", color=MUTED, fontsize=8,
+                      va="bottom")  # fmt: skip
 
 
 def draw_traces(axes: Any, facts: SignalFacts, which: list[int], times: Floats, values: Any, trials: Intervals) -> None:
@@ -42,30 +52,38 @@ def draw_traces(axes: Any, facts: SignalFacts, which: list[int], times: Floats, 
     units = facts.spec.units or ("V",) * facts.spec.n_chans
     kinds = [(types[i], units[i]) for i in which]
     traces = values[which].astype(np.float64)
-    steps = {kind: _step(traces[[k == kind for k in kinds]]) for kind in dict.fromkeys(kinds)}
+    widths = {kind: _width(traces[[k == kind for k in kinds]]) for kind in dict.fromkeys(kinds)}
     for row, (channel, kind, trace) in enumerate(zip(which, kinds, traces, strict=True)):
-        scaled = (trace - _middle(trace)) / steps[kind]
+        scaled = (trace - _middle(trace)) / (STEP * widths[kind] or 1.0)
         scaled[np.abs(scaled) > 2] = np.nan
         axes.plot(times, scaled - row, color=TYPE_COLOURS.get(kind[0], MUTED), lw=0.6, solid_joinstyle="round")
         if said := ", ".join(facts.remarks[channel]):
-            axes.annotate(said, (1, -row), (5, 0), xycoords=("axes fraction", "data"), va="center", fontsize=7,
-                          textcoords="offset points", color=WARN)  # fmt: skip
-    axes.set_yticks([-r for r in range(len(which))], [cut(facts.spec.ch_names[i], 13) for i in which], fontsize=7.5)
+            place = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "va": "center"}
+            axes.annotate(cut(said, REMARK), (1, -row), (5, 0), fontsize=7, color=WARN, **place)
+    names = [cut_middle(facts.spec.ch_names[i], NAME) for i in which]
+    axes.set_yticks([-r for r in range(len(which))], names, fontsize=7.5)
     _rows_only(axes)
     axes.set_ylim(-len(which) - 0.1, 1.0)
     if len(times):
-        axes.set_xlim(times[0], times[-1] + 1 / facts.spec.sfreq)
+        time_axis(axes, times[0], times[-1] + 1 / facts.spec.sfreq)
         _event_lines(axes, trials.slice(times[0], times[-1]))
-    scale = ", ".join(f"{kind} {_rounded(s, unit)}" for (kind, unit), s in list(steps.items())[:4])
-    count = "" if len(which) == facts.spec.n_chans else f"{len(which)} of {facts.spec.n_chans} channels; "
-    title(axes, facts.name, f"{count}from line to line: {scale}")
+    title(axes, facts.name, _scales(widths, len(which), facts.spec.n_chans))
+
+
+def _scales(widths: Mapping[tuple[str, str], float], shown: int, n_chans: int) -> str:
+    """Return how far apart the lines of each type are; of a single line, how much it varies."""
+    single = n_chans == 1
+    ranges = [(kind, _rounded(w if single else STEP * w, unit)) for (kind, unit), w in list(widths.items())[:4]]
+    count = "" if shown == n_chans else f"{shown} of {n_chans} channels; "
+    if single:
+        return ", ".join(f"{kind}, middle 95 % within {span}" for kind, span in ranges)
+    return f"{count}from line to line: {', '.join(f'{kind} {span}' for kind, span in ranges)}"
 
 
 def _rows_only(axes: Any) -> None:
-    """Leave out the ticks and the line of an axis that names rows, and say what the other one counts."""
+    """Leave out the ticks and the line of an axis that names rows."""
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
-    axes.set_xlabel("seconds", loc="right", labelpad=1)
 
 
 def _middle(trace: Floats) -> float:
@@ -73,11 +91,11 @@ def _middle(trace: Floats) -> float:
     return float(np.median(known)) if len(known) else 0.0
 
 
-def _step(traces: Floats) -> float:
-    """Return the distance of two lines: a bit more than the median range of the channels; 1 where all are flat."""
+def _width(traces: Floats) -> float:
+    """Return the median range of the channels' middle 95 %; 0 where all are flat."""
     widths = [np.subtract(*np.percentile(t[np.isfinite(t)], [97.5, 2.5])) for t in traces if np.isfinite(t).any()]
     known = [w for w in widths if w > 0]
-    return 1.15 * float(np.median(known)) if known else 1.0
+    return float(np.median(known)) if known else 0.0
 
 
 def _rounded(value: float, unit: str) -> str:
@@ -122,7 +140,11 @@ def draw_spectra(axes: Any, facts: SignalFacts) -> None:
     for row, other in sorted(zip(level, odd, strict=True), key=lambda pair: pair[1]):
         marked = other and few
         axes.plot(freqs, row, color=WARN if marked else ACCENT, lw=0.7 if marked else 0.5, alpha=0.7 if marked else 0.3)
-    axes.plot(freqs, np.nanmedian(level, 0), color=INK, lw=1.4)
+    middle = np.nanmedian(level, 0)
+    axes.plot(freqs, middle, color=INK, lw=1.4)
+    least = float(np.nanmin(middle)) - DEEPEST_DB
+    if deeper := bool(np.nanmin(level) < least):
+        axes.set_ylim(bottom=least)
     axes.set_xscale("log")
     axes.set_xlim(freqs[0], freqs[-1])
     _hertz(axes, freqs)
@@ -134,6 +156,7 @@ def draw_spectra(axes: Any, facts: SignalFacts) -> None:
     axes.set_ylabel(f"dB of {unit}²/Hz" if unit else "dB", labelpad=2)
     axes.set_xlabel("Hz", loc="right", labelpad=1)
     marks = "thick: median; dotted: 50 and 60 Hz" + ("; orange: remarked" if few and any(odd) else "")
+    marks += "; cut off below" if deeper else ""
     return title(axes, "Spectra", marks)
 
 
@@ -166,12 +189,12 @@ def draw_amplitude(axes: Any, facts: SignalFacts) -> None:
     named = range(0, facts.spec.n_chans, step)
     axes.set_yticks(list(named), [cut(facts.spec.ch_names[i], 9) for i in named], fontsize=6.5 if step == 1 else 7)
     axes.tick_params(axis="y", length=0, pad=2)
-    axes.set_xlabel("seconds", loc="right", labelpad=1)
+    time_axis(axes, float(edges[0]), float(edges[-1]), 6)
     bar = axes.figure.colorbar(image, ax=axes, fraction=0.03, pad=0.02, ticks=[-3, -1, 0, 1, 3])
     bar.ax.set_yticklabels(["1/8", "1/2", "1", "2", "8"], fontsize=7)
     bar.ax.tick_params(length=0)
     bar.outline.set_visible(False)
-    title(axes, "Amplitude over time", "of the median of the type; grey: missing")
+    title(axes, "Amplitude over time", "times the median of its type; grey: missing")
 
 
 def draw_events(axes: Any, events: Mapping[str, Intervals], span: tuple[float, float]) -> None:
@@ -188,10 +211,10 @@ def draw_events(axes: Any, events: Mapping[str, Intervals], span: tuple[float, f
         axes.vlines(start, y - 0.36, y + 0.36, color=colour, lw=0.9)
     several = len(events) > 1
     names = [f"{name}: {label}" if several and name != "trials" else label for name, label in kept]
-    axes.set_yticks(range(len(kept)), [cut(n, 14) for n in names], fontsize=7.5)
+    axes.set_yticks(range(len(kept)), [cut_middle(n, NAME) for n in names], fontsize=7.5)
     _rows_only(axes)
     axes.set_ylim(len(kept) - 0.5, -0.5)
-    axes.set_xlim(*(span if span[1] > span[0] else (span[0] - 0.5, span[0] + 0.5)))
+    time_axis(axes, *(span if span[1] > span[0] else (span[0] - 0.5, span[0] + 0.5)))
     more = f"the first {len(kept)} of {len(rows)} labels; " if len(rows) > len(kept) else ""
     title(axes, "Events", f"{more}over the whole recording")
 
@@ -209,14 +232,13 @@ def draw_spikes(axes: Any, facts: SpikeFacts, spikes: Spikes, start_s: float, st
         return _empty(axes, facts.name, "no units")
     axes.eventplot(trains, lineoffsets=np.arange(len(order)), linelengths=0.8, linewidths=size, colors=INK)
     axes.set_ylim(len(order) - 0.5, -0.5)
-    axes.set_xlim(start_s, stop_s)
+    time_axis(axes, start_s, stop_s)
     axes.set_yticks([0, len(order) - 1] if len(order) > 1 else [0])
     ends = [order[0], order[-1]] if len(order) > 1 else list(order[:1])
     axes.set_yticklabels([f"{cut(spikes.unit_ids[u], 10)}\n{number(rates[u], 2)} Hz" for u in ends], fontsize=7)
     for name, side in zip(axes.get_yticklabels(), ("top", "bottom"), strict=False):
         name.set_verticalalignment(side)
     axes.tick_params(axis="y", length=0)
-    axes.set_xlabel("seconds", loc="right", labelpad=1)
     count = f"{len(order)} of {facts.n_units} units" if len(order) < facts.n_units else f"{facts.n_units} units"
     return title(axes, facts.name, f"{count}, the fastest on top; {len(part):,} of {facts.n_spikes:,} spikes")
 
@@ -234,10 +256,10 @@ def draw_series(axes: Any, facts: SeriesFacts, series: Series, span: tuple[float
             axes.plot(times, -row + 0.8 * np.clip(scaled, -0.1, 1.1) - 0.4, lw=0.8, color=KINDS[1 + row % 3])
         unit = f" ({facts.units[row]})" if facts.units[row] else ""
         kept = (*kept[:row], f"{name}{unit}", *kept[row + 1 :])
-    axes.set_yticks([-r for r in range(len(kept))], [cut(n, 14) for n in kept], fontsize=7.5)
+    axes.set_yticks([-r for r in range(len(kept))], [cut_middle(n, NAME) for n in kept], fontsize=7.5)
     _rows_only(axes)
     axes.set_ylim(-len(kept) + 0.4, 0.6)
-    axes.set_xlim(*(span if span[1] > span[0] else (0, 1)))
+    time_axis(axes, *(span if span[1] > span[0] else (0.0, 1.0)))
     more = f"4 of {len(facts.columns)} columns; " if len(facts.columns) > 4 else ""
     title(axes, facts.name, f"{more}each on its own scale")
 

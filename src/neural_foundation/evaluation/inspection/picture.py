@@ -31,7 +31,7 @@ from .panels import (
 from .words import counted, cut, lasting
 
 ENDINGS = (".png", ".svg", ".pdf")
-WIDTH, MARGIN, GAP = 11.5, 0.95, 0.72  # inches
+WIDTH, LEFT, RIGHT, GAP = 11.5, 1.2, 1.0, 0.72  # inches
 EXCERPT_S, EXCERPT_SAMPLES = 8.0, 16_000
 STYLE = {
     "font.family": "sans-serif",
@@ -104,11 +104,11 @@ def page(session: Session, inspection: Inspection) -> Any:
 
 def _axes(figure: Any, panel: Panel, bottom: float, height: float) -> list[tuple[Any, Any]]:
     """Return the axes of a row with what draws into each, placed in inches."""
-    inner = WIDTH - 2 * MARGIN
-    widths = [(MARGIN, inner, panel.draw)]
+    inner = WIDTH - LEFT - RIGHT
+    widths = [(LEFT, inner, panel.draw)]
     if panel.pair is not None:
-        half = (inner - 1.15) / 2
-        widths = [(MARGIN, half, panel.draw), (MARGIN + half + 1.15, half, panel.pair)]
+        half = (inner - 1.0) / 2
+        widths = [(LEFT, half, panel.draw), (LEFT + half + 1.0, half, panel.pair)]
     return [
         (figure.add_axes((left / WIDTH, bottom / height, width / WIDTH, panel.height / height)), drawer)
         for left, width, drawer in widths
@@ -119,9 +119,10 @@ def _head(figure: Any, inspection: Inspection, height: float) -> None:
     start_s, end_s = inspection.span_s
     signals = [f"{counted(s.spec.n_chans, 'channel')} at {s.spec.sfreq:g} Hz" for s in inspection.signals]
     spikes = [f"{counted(s.n_units, 'unit')}, {counted(s.n_spikes, 'spike')}" for s in inspection.spikes]
+    signals = [*signals[:3], *([counted(len(signals) - 3, "more signal")] if len(signals) > 3 else [])]
     found = sum(label.count for labels in inspection.intervals.values() for label in labels)
-    facts = [lasting(end_s - start_s), *signals[:3], *spikes[:2], *([counted(found, "event")] if found else [])]
-    left, name = MARGIN / WIDTH, cut(inspection.session_id, 70)
+    facts = [lasting(end_s - start_s), *signals, *spikes[:2], *([counted(found, "event")] if found else [])]
+    left, name = LEFT / WIDTH, cut(inspection.session_id, 70)
     figure.text(left, 1 - 0.45 / height, name, fontsize=15, family="serif", va="baseline")
     figure.text(left, 1 - 0.7 / height, "   ·   ".join(facts), color=MUTED, fontsize=9, va="baseline")
 
@@ -195,14 +196,20 @@ def _window(signal: Signal, start_s: float, stop_s: float) -> tuple[NDArray[np.f
 
 
 def _spike_window(found: Any, start_s: float, stop_s: float) -> tuple[float, float]:
-    """Return at least 4 s of spikes, within what there is: around the excerpt where spikes lie there."""
+    """Return the seconds of spikes that are drawn: at least 4 s where there are, around the excerpt if some lie there.
+
+    Never more than from the first spike to the last, and a little beside them.
+    """
     if not np.isfinite([found.first_s, found.last_s]).all():
         return start_s, stop_s
-    length = max(stop_s - start_s, 4.0)
+    around = max(0.02 * (found.last_s - found.first_s), 0.01)
+    first_s, last_s = found.first_s - min(around, 0.1), found.last_s + min(around, 0.1)
+    length = min(max(stop_s - start_s, 4.0), last_s - first_s)
     middle = (start_s + stop_s) / 2
-    if not found.first_s <= middle <= found.last_s:
-        middle = (found.first_s + found.last_s) / 2
-    return middle - length / 2, middle + length / 2
+    if not first_s <= middle <= last_s:
+        middle = (first_s + last_s) / 2
+    begin = min(max(middle - length / 2, first_s), last_s - length)
+    return begin, begin + length
 
 
 __all__ = ["SignalFacts", "draw", "excerpt", "page"]

@@ -36,6 +36,12 @@ def cut(text: str, most: int) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
+def cut_middle(text: str, most: int) -> str:
+    """Return a text of at most `most` characters that keeps its end, where labels of one kind differ."""
+    head = (most - 1) // 2
+    return text if len(text) <= most else f"{text[:head]}…{text[head + 1 - most :]}"
+
+
 def amount(low: float, high: float, unit: str) -> str:
     """Return a range with one prefix and as many decimals at both ends, e.g. '-42.0 to 45.3 µV'; '-' if unknown."""
     if not (math.isfinite(low) and math.isfinite(high)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -17,10 +18,10 @@ from ...core.progress import Progress
 from ...core.specs import SignalSpec
 from ...core.store import read_json, write_json
 from ...core.stream import Chunk, Transducer
-from ...datasets.base import Dataset
+from ...datasets.base import DATA_FOLDER, Dataset
 from ...datasets.base import Item as Recording
 from ...datasets.table import DATASETS
-from ...recordings import Session, read, write_session
+from ...recordings import Session, Signal, read, write_session
 from ...sampling.windows import Windows
 from ...signals.base import SignalOp
 from ...signals.chain import chain
@@ -29,6 +30,8 @@ from ..stage import Item, Job, Stage
 
 BLOCK_S = 10.0
 SOURCE = "source.json"  # a path: where the raw file lies on this machine, so it has no checksum
+MOST_LISTED = 8
+_LISTED: dict[tuple[Any, ...], dict[str, Recording]] = {}  # by dataset, the latest last
 
 
 class Prepare(Stage):
@@ -38,15 +41,15 @@ class Prepare(Stage):
     dataset: of(DATASETS, Dataset)  # type: ignore[valid-type]
     signals: tuple[of(SIGNALS, SignalOp), ...] = Field((), description="the cleaning chain, in order")  # type: ignore[valid-type]
     windows: Windows = Windows()
+    step: float | None = Field(
+        None, gt=0, description="keep samples as int16, whole multiples of this in the chain's unit; None: float32"
+    )
 
     gives: ClassVar[str] = "Prepared"
     own_axis: ClassVar[str] = "recording"
 
     def own_values(self) -> list[str]:
-        items = self.dataset.items()
-        if not items:
-            raise DataError(f"Dataset '{self.dataset.kind}' has no recordings", remedy="Check its path")
-        return [i.id for i in items]
+        return list(self._listed(anew=True))
 
     def raw_files(self, item: Item) -> Sequence[Path]:
         return list(self.dataset.raw_files(self._recording(item)))
@@ -55,35 +58,57 @@ class Prepare(Stage):
         recording = self._recording(job.item)
         with self.dataset.open(recording, job.folder) as session:
             self._check(session)
-            before = session.signal.spec
-            transducer = chain(self.signals, before)
-            write_session(
-                job.folder / "session.h5",
-                session_id=session.session_id,
-                subject=session.subject,
-                spec=transducer.output,
-                chunks=_cleaned(transducer, session, job.progress),
-                trials=session.trials,
-                start_s=session.signal.start_s,
-            )
+            made = self._write(job.folder / "session.h5", session, job.progress)
         job.subjects.add(recording.subject)
         facts = {
             "recording": recording.id,
             "subject": recording.subject,
             "classes": list(self.dataset.classes()),
-            "raw": before.model_dump(mode="json"),
-            "signal": transducer.output.model_dump(mode="json"),
-            "chain": [op.model_dump(mode="json", serialize_as_any=True) for op in self.signals],
             "windows": self.windows.model_dump(mode="json"),
             "dataset": {"kind": self.dataset.kind, **asdict(self.dataset.info)},
         }
-        write_json(job.folder / "prepared.json", facts)
+        write_json(job.folder / "prepared.json", facts | made)
         write_json(job.folder / SOURCE, {"source": self._source(recording, job.folder)})
         job.measured.append(SOURCE)
 
+    def _write(self, path: Path, session: Session, progress: Progress) -> dict[str, Any]:
+        """Write the primary signal, cleaned, and the trials; return the facts of the signal before and after."""
+        before = session.signal.spec
+        transducer = chain(self.signals, before)
+        write_session(
+            path,
+            session_id=session.session_id,
+            subject=session.subject,
+            spec=transducer.output,
+            chunks=cleaned(transducer, session.signal, progress, session.session_id),
+            trials=session.trials,
+            start_s=session.signal.start_s,
+            step=self.step,
+        )
+        return {
+            "raw": before.model_dump(mode="json"),
+            "signal": transducer.output.model_dump(mode="json"),
+            "chain": dumped(self.signals),
+        }
+
     def _recording(self, item: Item) -> Recording:
-        items: list[Recording] = self.dataset.items()
-        return next(i for i in items if i.id == item["recording"])
+        """Return the recording of an item; the dataset is listed once a plan, and once a process that works on it."""
+        known = self._listed()
+        return known[item["recording"]] if item["recording"] in known else self._listed(anew=True)[item["recording"]]
+
+    def _listed(self, *, anew: bool = False) -> dict[str, Recording]:
+        """Return the recordings by id: as last listed in this process, unless `anew`; DataError where none are."""
+        # a stage is copied and sent to other processes item by item, so it cannot hold what it has listed
+        key = type(self.dataset), self.dataset.model_dump_json(serialize_as_any=True), os.environ.get(DATA_FOLDER)
+        if anew or key not in _LISTED:
+            items: list[Recording] = self.dataset.items()
+            if not items:
+                raise DataError(f"Dataset '{self.dataset.kind}' has no recordings", remedy="Check its path")
+            _LISTED.pop(key, None)
+            _LISTED[key] = {i.id: i for i in items}
+            for old in list(_LISTED)[:-MOST_LISTED]:
+                del _LISTED[old]
+        return _LISTED[key]
 
     def _source(self, recording: Recording, folder: Path) -> str:
         """Return where the raw signal lies: a path, or a name in the output's own folder."""
@@ -100,18 +125,24 @@ class Prepare(Stage):
             )
 
 
-def _cleaned(transducer: Transducer, session: Session, progress: Progress) -> Iterator[Chunk]:
-    signal, state = session.signal, transducer.start()
+def cleaned(transducer: Transducer, signal: Signal, progress: Progress, name: str) -> Iterator[Chunk]:
+    """Yield what a bound chain makes of a signal, 10 s at a time; `name` is what the progress calls it."""
+    state = transducer.start()
     block = max(1, round(BLOCK_S * signal.spec.sfreq))
     for at in range(0, signal.n_times, block):
         end = min(at + block, signal.n_times)
         out, state = transducer.step(Chunk(signal.read(at, end), signal.valid(at, end), at), state)
         if out.n_times:
             yield out
-        progress(end, signal.n_times, f"cleaning {session.session_id}")
+        progress(end, signal.n_times, f"cleaning {name}")
     rest = transducer.flush(state)
     if rest.n_times:
         yield rest
+
+
+def dumped(ops: Sequence[SignalOp]) -> list[dict[str, Any]]:
+    """Return the JSON value of a chain."""
+    return [op.model_dump(mode="json", serialize_as_any=True) for op in ops]
 
 
 @dataclass(frozen=True)
