@@ -52,12 +52,28 @@ MOTOR_IMAGERY: list[dict[str, Any]] = [
 # (kind, case): a bound transducer. A kind of operation whose law is `stream` must appear; so must `chain`.
 OPERATIONS: dict[tuple[str, str], list[dict[str, Any]]] = {
     ("align", "default"): [{"kind": "align", "every_s": 0.5, "warmup_s": 1.2}],
+    ("artefacts", "default"): [{"kind": "artefacts", "deflection": 3}],
+    ("artefacts", "at once"): [{"kind": "artefacts", "deflection": 3, "lookahead_s": 0, "find": ["blink", "movement"]}],
+    ("artefacts", "flags"): [{"kind": "artefacts", "output": "flags", "deflection": 3}],
+    ("bad_channels", "default"): [{"kind": "bad_channels", "noise": 1.5}],
+    ("bad_channels", "delayed"): [{"kind": "bad_channels", "repair": "zero", "mark": True, "lookahead_s": 1.0}],
+    ("bad_channels", "reasons"): [{"kind": "bad_channels", "output": "reasons"}],
+    ("band_powers", "welch"): [{"kind": "band_powers", "window_s": 1, "hop_s": 0.05}],
+    ("band_powers", "log"): [{"kind": "band_powers", "method": "multitaper", "scale": "log", "place": "centre"}],
     ("bandpass", "iir"): [{"kind": "bandpass", "low_hz": 1, "high_hz": 40}],
     ("bandpass", "at rest"): [{"kind": "bandpass", "high_hz": 40, "settle": False}],
     ("bandpass", "linear fir"): [{"kind": "bandpass", "low_hz": 4, "high_hz": 40, "method": "fir"}],
     ("bandpass", "minimum fir"): [{"kind": "bandpass", "high_hz": 30, "method": "fir", "phase": "minimum"}],
     ("bandpass", "zero phase"): [{"kind": "bandpass", "low_hz": 1, "method": "zero_phase"}],
     ("clip", "default"): [{"kind": "clip", "limit": 2, "reject": 3, "time_constant_s": 1}],
+    ("connectivity", "welch"): [{"kind": "connectivity", "window_s": 2, "measures": ["coherence", "plv", "wpli"]}],
+    ("connectivity", "multitaper"): [{"kind": "connectivity", "method": "multitaper", "measures": ["pli"]}],
+    ("entropy", "all"): [{"kind": "entropy", "window_s": 0.5, "measures": ["sample", "approximate", "permutation"]}],
+    ("hjorth", "centre"): [{"kind": "hjorth", "window_s": 0.5, "place": "centre"}],
+    ("line_length", "default"): [{"kind": "line_length", "hop_s": 0.035}],
+    ("drift", "default"): [{"kind": "drift", "hop_s": 0.1, "reference_s": 1.0, "false_alarm_s": 20}],
+    ("ica", "two channels"): [{"kind": "ica", "channels": ["Pz", "C3"], "matrix": [[1, 0.5], [0.1, 1]]}],
+    ("line_noise", "default"): [{"kind": "line_noise", "time_constant_s": 0.2}],
     ("normalise", "channel"): [{"kind": "normalise", "time_constant_s": 1}],
     ("normalise", "global"): [{"kind": "normalise", "mode": "global"}],
     ("notch", "default"): [{"kind": "notch", "hz": 50}],
@@ -68,6 +84,33 @@ OPERATIONS: dict[tuple[str, str], list[dict[str, Any]]] = {
     ("resample", "up"): [{"kind": "resample", "sfreq": 250}],
     ("resample", "minimum"): [{"kind": "resample", "sfreq": 50, "phase": "minimum"}],
     ("scale", "microvolts"): [{"kind": "scale", "gain": 1e6}],
+    ("spectral", "default"): [{"kind": "spectral", "window_s": 1}],
+    ("spectrogram", "stft"): [{"kind": "spectrogram", "resolution_hz": 0.5, "high_hz": 15, "scale": "db"}],
+    ("spectrogram", "mel"): [{"kind": "spectrogram", "method": "mel", "place": "centre", "window_s": 2}],
+    ("statistics", "default"): [{"kind": "statistics", "hop_s": 0.3, "window_s": 0.2}],
+    ("wavelet", "power"): [{"kind": "wavelet", "frequencies": [6, 11, 30]}],
+    ("wavelet", "phase"): [{"kind": "wavelet", "frequencies": [20], "hop_s": 0.015, "output": "phase"}],
+    ("bandpass", "elliptic"): [{"kind": "bandpass", "low_hz": 1, "high_hz": 40, "design": "ellip"}],
+    ("bandstop", "iir"): [{"kind": "bandstop", "low_hz": 20, "high_hz": 30, "design": "cheby2"}],
+    ("bandstop", "zero phase"): [{"kind": "bandstop", "low_hz": 20, "high_hz": 30, "method": "zero_phase"}],
+    ("laplacian", "small"): [{"kind": "laplacian", "neighbours": 3}],
+    ("laplacian", "spline"): [{"kind": "laplacian", "method": "spline"}],
+    ("crossings", "default"): [{"kind": "crossings", "threshold": 2, "bin_s": 0.035}],
+    ("lfp_bands", "fir"): [{"kind": "lfp_bands", "bands": {"low": [4, 8], "high": [30, 70]}, "every_s": 0.05}],
+    ("lfp_bands", "resonator"): [{"kind": "lfp_bands", "bands": {"a": [8, 13]}, "method": "resonator"}],
+    ("phase", "fir"): [{"kind": "phase", "low_hz": 8, "high_hz": 13, "gives": ["cos", "sin", "amplitude"]}],
+    ("phase", "resonator"): [{"kind": "phase", "low_hz": 8, "high_hz": 13, "method": "resonator", "gives": ["sin"]}],
+    ("robust_reference", "default"): [{"kind": "robust_reference", "every_s": 0.3, "time_constant_s": 1}],
+    ("smooth", "moving"): [{"kind": "smooth", "width_s": 0.3}],
+    ("smooth", "centred"): [{"kind": "smooth", "width_s": 0.3, "causal": False}],
+    ("smooth", "exponential"): [{"kind": "smooth", "shape": "exponential", "width_s": 0.1}],
+    ("smooth", "gaussian"): [{"kind": "smooth", "shape": "gaussian", "width_s": 0.05, "causal": False}],
+    ("bin_spikes", "its counts"): [{"kind": "bin_spikes", "bin_s": 0.005}],
+    ("firing_rates", "exponential"): [{"kind": "firing_rates", "kernel": "exponential"}],
+    ("firing_rates", "causal"): [{"kind": "firing_rates"}],
+    ("firing_rates", "centred"): [{"kind": "firing_rates", "causal": False}],
+    ("subspace", "default"): [{"kind": "subspace", "calibrate_s": 2, "cutoff": 2}],
+    ("subspace", "at once"): [{"kind": "subspace", "calibrate_s": 2, "cutoff": 2, "wait": False}],
     ("chain", "motor imagery"): MOTOR_IMAGERY,
     ("chain", "empty"): [],
 }
@@ -75,7 +118,9 @@ OPERATIONS: dict[tuple[str, str], list[dict[str, Any]]] = {
 
 def bound(specs: list[dict[str, Any]], *, alone: bool) -> Transducer:
     ops = [SIGNALS.parse(spec) for spec in specs]
-    return ops[0].bind(SIGNAL) if alone else chain(ops, SIGNAL)  # type: ignore[attr-defined,arg-type]
+    counts = any(spec["kind"] in ("bin_spikes", "firing_rates") for spec in specs[:1])
+    signal = SIGNAL.replace(units=("",) * SIGNAL.n_chans) if counts else SIGNAL
+    return ops[0].bind(signal) if alone else chain(ops, signal)  # type: ignore[attr-defined,arg-type]
 
 
 class NetworkStream(Transducer):

@@ -26,7 +26,12 @@ every_kind = pytest.mark.parametrize(("room", "kind"), KINDS, ids=[f"{r}-{k}" fo
 NEEDED: dict[str, dict[str, Any]] = {
     "resample": {"sfreq": 125},
     "scale": {"gain": 2.0},
+    "ica": {"channels": ["C3", "C4"], "matrix": [[1.0, 0.0], [0.0, 1.0]]},
     "bandpass": {"low_hz": 1.0, "high_hz": 40.0},
+    "bandstop": {"low_hz": 20.0, "high_hz": 30.0},
+    "smooth": {"width_s": 0.1},
+    "phase": {"low_hz": 8.0, "high_hz": 12.0},
+    "wavelet": {"frequencies": [10.0, 20.0]},
     "pick": {"channels": ["Cz"]},
     "recordings": {"events": {"l": "left", "r": "right"}},
     "dandi": {"dandiset": "000128"},
@@ -36,11 +41,26 @@ NEEDED: dict[str, dict[str, Any]] = {
 }
 LAYOUT = {"signals": {"lfp": {"values": "x", "sfreq": 100, "unit": "V"}}}
 # fields that need another one beside them
+SPECTRAL = ("band_powers", "connectivity", "spectral", "spectrogram")
 TOGETHER: dict[tuple[str, str], dict[str, Any]] = {
     ("multiscale", "scales_s"): {"scales_s": [0.01, 0.1, 0.5, 1.0]},
     ("multiscale", "resonators"): {"resonators": [4, 6, 16, 40]},
     ("bandpass", "phase"): {"method": "fir", "phase": "minimum"},
     ("bandpass", "settle"): {"settle": False},
+    **{(k, "ripple_db"): {"design": "cheby1", "ripple_db": 1.0} for k in ("bandpass", "bandstop")},
+    **{(k, "stop_db"): {"design": "cheby2", "stop_db": 60.0} for k in ("bandpass", "bandstop")},
+    ("bandstop", "low_hz"): {"low_hz": 25.0},
+    ("phase", "low_hz"): {"low_hz": 9.0},
+    ("laplacian", "stiffness"): {"method": "spline", "stiffness": 3},
+    ("laplacian", "ridge"): {"method": "spline", "ridge": 1e-4},
+    **{(k, "bandwidth_hz"): {"method": "multitaper", "bandwidth_hz": 3.0} for k in SPECTRAL},
+    **{(k, "bands"): {"bands": {"low": [3.0, 7.0]}} for k in ("band_powers", "connectivity", "lfp_bands")},
+    ("connectivity", "pairs"): {"pairs": [["C3", "Cz"]]},
+    ("spectrogram", "n_mels"): {"method": "mel", "n_mels": 30},
+    ("spectrogram", "mel_corner_hz"): {"method": "mel", "mel_corner_hz": 8.0},
+    ("wavelet", "n_cycles"): {"n_cycles": 5.0},
+    ("ica", "channels"): {"channels": ["x", "y"]},
+    ("ica", "matrix"): {"matrix": [[1.0, 0.5], [0.0, 1.0]]},
     ("pick", "types"): {"channels": [], "types": ["eeg"]},
     ("reference", "pairs"): {"pairs": [["C3", "Cz"]]},
     ("split", "subjects"): {"subjects": ["S1"]},

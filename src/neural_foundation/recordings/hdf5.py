@@ -56,12 +56,23 @@ class Hdf5(Reader):
         check_end(path, size)
         with guarded(path):
             file = h5py.File(path, "r")
-        try:
-            with guarded(path):
-                return _session(Tree(path, file, size, _version(path, file)), subject)
-        except BaseException:
-            file.close()
-            raise
+        return session_of(path, file, size, subject)
+
+
+def session_of(
+    path: Path, file: Any, size: int, subject: str | None = None, *, close: Callable[[], None] | None = None
+) -> Hdf5Session:
+    """Return the session of an open h5py file of `size` bytes; `path` is its name in errors.
+
+    Closing it, or a failure here, calls `close`; that of the file where none is given.
+    """
+    close = close or file.close
+    try:
+        with guarded(path):
+            return _session(Tree(path, file, size, _version(path, file)), subject, close)
+    except BaseException:
+        close()
+        raise
 
 
 def said_kind(path: Path) -> str | None:
@@ -95,7 +106,7 @@ def _version(path: Path, file: Any) -> int:
     return int(version)
 
 
-def _session(tree: Tree, subject: str | None) -> Hdf5Session:
+def _session(tree: Tree, subject: str | None, close: Callable[[], None]) -> Hdf5Session:
     who = subject or _id(tree, "subject") or stem(tree.path)
     found = _Found(tree, who)
     for node in tree.nodes():
@@ -108,7 +119,7 @@ def _session(tree: Tree, subject: str | None) -> Hdf5Session:
         spikes=found.ordered("spikes"),
         series=found.ordered("series"),
         intervals=found.ordered("intervals"),
-        close=tree.file.close,
+        close=close,
     )
     made.skipped = found.skipped()
     return made

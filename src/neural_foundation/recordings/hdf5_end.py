@@ -23,7 +23,7 @@ def check_end(path: Path, size: int, base: int = 0) -> None:
     if damage := newlines_of(head):
         raise RecordingError(path, f"a line-ending conversion ({damage}) damaged it", remedy=AGAIN)
     with naming_newlines(path, 2):
-        _check_end(path, size, head)
+        check_head(path, size, head)
     check_heaps(path, size)
 
 
@@ -32,7 +32,8 @@ def newlines_of(head: bytes) -> str:
     return next((damage for start, damage in _NEWLINES.items() if head.startswith(start)), "")
 
 
-def _check_end(path: Path, size: int, head: bytes) -> None:
+def check_head(path: Path, size: int, head: bytes) -> None:
+    """Raise RecordingError unless a file that starts with these 64 bytes is HDF5 and has the size that they say."""
     if not head.startswith(MAGIC):
         raise RecordingError(path, "it does not start as HDF5 files do", remedy=AGAIN)
     at = _END_AT.get(head[8] if len(head) == 64 else -1)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +30,7 @@ class Batch:
 
     subject : the index given to the network. identity : who it truly is, which `subject` may hide (validation comes
     as from a new subject, 0). items : (batch,) which windows these are. begin : what of the network's start state is
-    otherwise, B first. (seed, epoch, step, item) decide
+    otherwise, B first. montage : which of several sets of channels the signal has. (seed, epoch, step, item) decide
     every random choice; validation has step -1.
     """
 
@@ -43,6 +43,8 @@ class Batch:
     epoch: int = 0
     step: int = -1
     begin: Mapping[str, Tensor] | None = None
+    montage: int = 0
+    arrays: ClassVar[tuple[str, ...]] = ("items",)  # what stays an array on the way from a worker
 
     def __len__(self) -> int:
         return len(self.items)

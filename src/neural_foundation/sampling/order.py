@@ -51,7 +51,10 @@ class Order:
             slots = range(step * self.batch_size, (step + 1) * self.batch_size)
             return np.asarray([self._slot(slot) for slot in slots], np.int64)
         epoch, place = divmod(step, self.steps_per_epoch)
-        return _parts(self.n, self.steps_per_epoch, _shuffled(self.n, self.seed, "epoch", epoch))[place]
+        drawn = _shuffled(self.n, self.seed, "epoch", epoch)
+        size, more = divmod(self.n, self.steps_per_epoch)  # the first `more` batches have one window more
+        first = place * size + min(place, more)
+        return np.asarray(drawn[first : first + size + (place < more)], np.int64)
 
     def _slot(self, slot: int) -> int:
         turn, place = divmod(slot, len(self.strata))

@@ -70,15 +70,17 @@ class WindowSet:
         return self.select(np.isin(self.subject, list(subjects)))
 
     def load(self, indices: Indices | Sequence[int] | None = None) -> NDArray[np.float32]:
-        """Return signals, float32 (n, n_chans, n_times); each file is opened once."""
+        """Return signals, float32 (n, n_chans, n_times); a file is checked whole when it is first read, or changed."""
         indices = np.arange(len(self)) if indices is None else np.asarray(indices)
         out = np.empty((len(indices), self.spec.n_chans, self.n_times), np.float32)
-        for file in np.unique(self.file[indices]):
-            with read(self.paths[file]) as session:
-                for row in np.flatnonzero(self.file[indices] == file):
-                    first = int(self.start[indices[row]])
-                    out[row] = session.signal.read(first, first + self.n_times)
-        return out
+        from .store import WindowStore
+
+        used, file = np.unique(self.file[indices], return_inverse=True)
+        store = WindowStore([self.paths[i] for i in used])
+        try:
+            return store.load(file, self.start[indices], self.n_times, out)
+        finally:
+            store.close()
 
 
 def labelled(

@@ -10,14 +10,19 @@ from pydantic import Field, model_validator
 from ..core.specs import SignalSpec
 from ..core.stream import INFINITE, Array, Chunk, State, Transducer, empty
 from .base import Operation, SignalOp, below_nyquist
+from .designs import RIPPLE_DB, STOP_DB, Design, check_design, sections
 
 
 class Bandpass(SignalOp):
     """Keeps low_hz..high_hz on every channel; one of the two may be left out.
 
-    method : 'iir' Butterworth, causal, no look-ahead. 'fir' Hamming-windowed; `phase` 'linear' waits for half its
-    length (the declared look-ahead) and keeps wave shapes, 'minimum' does not wait. 'zero_phase' runs the Butterworth
-    forth and back (`scipy.signal.sosfiltfilt`) and needs the whole recording.
+    method : 'iir' causal, no look-ahead. 'fir' Hamming-windowed; `phase` 'linear' waits for half its length (the
+    declared look-ahead) and keeps wave shapes, 'minimum' does not wait. 'zero_phase' runs the IIR filter forth and back
+    (`scipy.signal.sosfiltfilt`) and needs the whole recording.
+
+    design : of the IIR filter. 'butter' is flat in the pass-band, 'cheby1' and 'ellip' ripple there and 'cheby2' and
+    'ellip' in the stop-band for a steeper edge, 'bessel' keeps wave shapes best. At the edges given the gain is -3 dB
+    (butter, bessel), -ripple_db (cheby1, ellip) or -stop_db (cheby2, whose edges are those of the stop-band).
 
     FIR transitions are as in MNE: a quarter of the edge, at least 2 Hz, no wider than there is room; the edges given
     are those of the pass-band. With a lower edge nothing is left of an electrode's offset. Before the first and after
@@ -29,7 +34,10 @@ class Bandpass(SignalOp):
     kind: Literal["bandpass"] = "bandpass"
     low_hz: float | None = Field(None, gt=0, description="lower edge; None: low-pass")
     high_hz: float | None = Field(None, gt=0, description="upper edge; None: high-pass")
-    order: int = Field(4, ge=1, le=12, description="Butterworth order of one edge (methods iir and zero_phase)")
+    order: int = Field(4, ge=1, le=12, description="order of one edge (methods iir and zero_phase)")
+    design: Design = Field("butter", description="of the IIR filter (methods iir and zero_phase)")
+    ripple_db: float = Field(RIPPLE_DB, gt=0, description="of cheby1 and ellip: most that is lost in the pass-band")
+    stop_db: float = Field(STOP_DB, gt=0, description="of cheby2 and ellip: least that is lost in the stop-band")
     method: Literal["iir", "fir", "zero_phase"] = Field("iir", description="iir and fir run live, zero_phase does not")
     phase: Literal["linear", "minimum"] = Field("linear", description="of the fir method")
     settle: bool = Field(True, description="iir: begin in the steady state of the first sample's value")
@@ -42,6 +50,9 @@ class Bandpass(SignalOp):
             raise ValueError(f"low_hz={self.low_hz:g} must be below high_hz={self.high_hz:g}")
         if self.phase == "minimum" and self.method != "fir":
             raise ValueError(f"phase 'minimum' belongs to method 'fir', but method is '{self.method}'")
+        if self.design != "butter" and self.method == "fir":
+            raise ValueError(f"design '{self.design}' belongs to the methods iir and zero_phase, but method is 'fir'")
+        check_design(self.design, self.ripple_db, self.stop_db)
         return self
 
     def bind(self, signal: SignalSpec) -> Transducer:
@@ -59,10 +70,9 @@ class Bandpass(SignalOp):
         return SosFilter(signal, self._sections(signal.sfreq), settle=self.settle)
 
     def _sections(self, sfreq: float) -> Array:
-        from scipy.signal import butter
-
         edges, kind = self._band()
-        return np.asarray(butter(self.order, edges, kind, fs=sfreq, output="sos"))
+        loss = {"ripple_db": self.ripple_db, "stop_db": self.stop_db}
+        return sections(self.design, self.order, edges, kind, sfreq, **loss)
 
     def _band(self) -> tuple[float | list[float], str]:
         if self.low_hz is None:

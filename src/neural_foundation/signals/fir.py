@@ -6,6 +6,8 @@ k * down + delay; delay is half the filter (linear phase) or 0 (minimum phase). 
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 
 from ..core.specs import SignalSpec
@@ -16,7 +18,7 @@ FFT_FROM = 64  # outputs and taps from which the FFT is faster than the sum
 
 
 class Polyphase(Operation):
-    """y[k] = sum over i of taps[k * down + delay - i * up] x[i], the values at both ends held.
+    """y[k] = sum over i of taps[k * down + delay - i * up] x[i], the values at both ends held, or zeros beyond them.
 
     taps : on the fine grid; an odd number where `linear`. After n inputs ceil((n * up - delay) / down) outputs are
     out, after the flush ceil(n * up / down). Long filters at one rate run by FFT in blocks: equal to rounding in
@@ -24,11 +26,20 @@ class Polyphase(Operation):
     """
 
     def __init__(
-        self, signal: SignalSpec, taps: Array, *, linear: bool, up: int = 1, down: int = 1, sfreq: float | None = None
+        self,
+        signal: SignalSpec,
+        taps: Array,
+        *,
+        linear: bool,
+        up: int = 1,
+        down: int = 1,
+        sfreq: float | None = None,
+        ends: Literal["hold", "zero"] = "hold",
     ) -> None:
         from . import kernels
 
         super().__init__(signal, signal.replace(sfreq=sfreq) if sfreq else signal)
+        self._held = np.float32(ends == "hold")
         self.taps, self.up, self.down = np.asarray(taps, np.float64), up, down
         self.delay = len(taps) // 2 if linear else 0
         self.lookahead_s = self.delay / (up * signal.sfreq)
@@ -46,7 +57,7 @@ class Polyphase(Operation):
 
     def process(self, chunk: Chunk, state: State) -> tuple[Chunk, State]:
         if chunk.n_times and not state["n_in"]:
-            self._hold(chunk.values[:, 0], chunk.valid[0], self._per, state)
+            self._hold(self._held * chunk.values[:, 0], chunk.valid[0], self._per, state)
             state["base"] = -self._per
         return self._take(chunk, state), state
 
@@ -57,7 +68,7 @@ class Polyphase(Operation):
         n_in, n_total = state["n_in"], self._ready(state["n_in"], 0)
         last = state["filled"] - 1
         rest = -(-self.delay // self.up)
-        values = np.repeat(state["buffer"][last][:, None], rest, 1)
+        values = np.repeat(self._held * state["buffer"][last][:, None], rest, 1)
         out = self._take(Chunk(values, np.full(rest, state["ok"][last])), state)
         extra = n_total - out.start
         state["n_in"], state["n_out"] = n_in, n_total

@@ -1,4 +1,4 @@
-"""Re-referencing: common average, named channels, or bipolar pairs."""
+"""Re-referencing: common average, named channels, or bipolar pairs and montages."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from ..core.errors import SignalMismatchError
 from ..core.specs import Position, SignalSpec
 from ..core.stream import Chunk, State, Transducer
 from .base import Operation, SignalOp
+from .montages import montage_channels, montage_pairs
 from .pick import indices_of
 from .rows import Rows, Step
 
@@ -19,8 +20,10 @@ class Reference(SignalOp):
     """Subtracts a reference from the EEG channels; other types pass unchanged.
 
     Either `to` the average of the EEG channels, `to` the average of the named channels (which stay in), or `pairs`
-    (anode, cathode), which replace all channels by their differences 'anode-cathode'. A signal that names no types
-    is all EEG.
+    (anode, cathode), which replace all channels by their differences 'anode-cathode', or a `montage` of pairs by name:
+    'double_banana' (longitudinal, 18 pairs), 'transverse' (18) or 'tcp' (the 22 of the TUH EEG corpus, with ears). A
+    montage finds T3 to T6 under their new names T7, T8, P7, P8 and the reverse; its output has the new names, so that
+    recordings of both kinds agree. A signal that names no types is all EEG.
     """
 
     kind: Literal["reference"] = "reference"
@@ -31,9 +34,16 @@ class Reference(SignalOp):
         "all", description="which EEG channels the average is over: all, or those with a position"
     )
     pairs: tuple[tuple[str, str], ...] = Field((), description="bipolar derivations (anode, cathode)")
+    montage: Literal["double_banana", "transverse", "tcp"] | None = Field(
+        None, description="bipolar derivations by name; an electrode that is missing is an error"
+    )
 
     @model_validator(mode="after")
     def _one_way(self) -> Reference:
+        if self.pairs and self.montage:
+            raise ValueError("give pairs or montage, not both")
+        if self.montage and (self.to != "average" or self.over != "all"):
+            raise ValueError("give montage, or to and over, not both")
         if self.pairs and (self.to != "average" or self.over != "all"):
             raise ValueError("give pairs, or to and over, not both")
         if not self.to:
@@ -46,6 +56,9 @@ class Reference(SignalOp):
         """Return the operation; SignalMismatchError where channels are missing or none is EEG."""
         if self.pairs:
             return Bipolar(signal, self.pairs)
+        if self.montage:
+            own, pairs = montage_channels(self.montage, signal), montage_pairs(self.montage)
+            return Bipolar(signal, tuple((own[a], own[b]) for a, b in pairs), tuple(f"{a}-{b}" for a, b in pairs))
         eeg = [i for i in range(signal.n_chans) if not signal.ch_types or signal.ch_types[i] == "eeg"]
         if not eeg:
             raise SignalMismatchError(
@@ -77,19 +90,31 @@ def subtract(signal: SignalSpec, sources: list[int], targets: list[int]) -> Rows
 
 
 class Bipolar(Operation):
-    """Differences of channel pairs; a pair lies midway between its electrodes."""
+    """Differences of channel pairs, named 'anode-cathode' unless `names` says otherwise.
 
-    def __init__(self, signal: SignalSpec, pairs: tuple[tuple[str, str], ...]) -> None:
+    A pair lies midway between its electrodes. SignalMismatchError where a pair has two units.
+    """
+
+    def __init__(self, signal: SignalSpec, pairs: tuple[tuple[str, str], ...], names: tuple[str, ...] = ()) -> None:
         self._anodes = indices_of("reference", tuple(a for a, _ in pairs), signal)
         self._cathodes = indices_of("reference", tuple(b for _, b in pairs), signal)
-        names = tuple(f"{a}-{b}" for a, b in pairs)
+        names = names or tuple(f"{a}-{b}" for a, b in pairs)
         types = tuple(signal.ch_types[a] for a in self._anodes) if signal.ch_types else ()
         middles = tuple(_middle(signal, a, b) for a, b in zip(self._anodes, self._cathodes, strict=True))
         if len(set(names)) < len(names):
             raise SignalMismatchError("reference: a pair is given twice", allowed="each pair once")
-        super().__init__(
-            signal, signal.replace(ch_names=names, ch_types=types, positions=middles if signal.positions else ())
-        )
+        units = self._units(signal, names) if signal.units else ()
+        facts = {"ch_names": names, "ch_types": types, "units": units}
+        super().__init__(signal, signal.replace(**facts, positions=middles if signal.positions else ()))
+
+    def _units(self, signal: SignalSpec, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name, a, b in zip(names, self._anodes, self._cathodes, strict=True):
+            if signal.units[a] != signal.units[b]:
+                raise SignalMismatchError(
+                    f"reference: the channels of '{name}' are in '{signal.units[a]}' and '{signal.units[b]}'",
+                    allowed="pairs of one unit",
+                )
+        return tuple(signal.units[a] for a in self._anodes)
 
     def process(self, chunk: Chunk, state: State) -> tuple[Chunk, State]:
         return Chunk(chunk.values[self._anodes] - chunk.values[self._cathodes], chunk.valid, chunk.start), state

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..core.errors import StreamError
 from . import row_kernels
 from .rows import Step
 
@@ -102,7 +103,9 @@ def bound(step: Step, n_chans: int, device: str) -> Run:
         return lambda x, valid, own, count: _clip(x, valid, own, count, *p.tolist())
     if step.code == row_kernels.MOMENTS:
         return lambda x, valid, own, count: _moments(x, valid, own, p[0], p[1], one=bool(p[2]))
-    return lambda x, valid, own, count: x * p[0]
+    if step.code == row_kernels.GAIN:
+        return lambda x, valid, own, count: x * p[0]
+    raise StreamError(f"A step of code {step.code} has no form for a device", remedy="Run the chain on the CPU")
 
 
 def _sections(p: np.ndarray, n_chans: int, device: str) -> Run:

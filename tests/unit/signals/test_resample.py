@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import mne
 import numpy as np
 import pytest
 from scipy import signal as ss
 
 from neural_foundation.core.errors import SignalMismatchError
+from neural_foundation.core.seeds import generator
 from neural_foundation.core.specs import SignalSpec
 from neural_foundation.core.stream import Chunk, run
 from neural_foundation.signals.resample import Resample
@@ -23,6 +25,17 @@ def test_linear_phase_is_resample_poly(
     assert op.output.sfreq == target
     assert got.n_times == want.shape[1] == -(-n_times * up // down)
     np.testing.assert_allclose(got.values, want, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("rate", "target"), [(256, 250), (500, 128), (1000, 250), (2048, 512), (512, 500), (250, 256)])
+def test_the_rates_of_eeg_are_scipys_and_mnes(rate: int, target: int) -> None:
+    up, down = target // np.gcd(rate, target), rate // np.gcd(rate, target)
+    x = generator(0, "rates").standard_normal((2, 4 * rate)).astype(np.float32)
+    got = run(Resample(sfreq=target).bind(SignalSpec(sfreq=rate, ch_names=("a", "b"))), x).values
+    np.testing.assert_allclose(got, ss.resample_poly(x.astype(float), up, down, axis=1, padtype="edge"), atol=1e-6)
+    theirs = mne.filter.resample(x.astype(float), up, down, method="polyphase", verbose="error")
+    middle = slice(target, 3 * target)  # their ends are reflected
+    np.testing.assert_allclose(got[:, middle], theirs[:, middle], atol=1e-6)
 
 
 def test_the_declared_delay_is_the_one_that_passes(eeg: SignalSpec, noise: np.ndarray) -> None:

@@ -25,6 +25,7 @@ from ...recordings import Session, Signal, read, write_session
 from ...sampling.windows import Windows
 from ...signals.base import SignalOp
 from ...signals.chain import chain
+from ...signals.source import begun
 from ...signals.table import SIGNALS
 from ..stage import Item, Job, Stage
 
@@ -56,7 +57,8 @@ class Prepare(Stage):
 
     def run(self, job: Job) -> None:
         recording = self._recording(job.item)
-        with self.dataset.open(recording, job.folder) as session:
+        with self.dataset.open(recording, job.folder) as opened:
+            session = begun(opened, self.signals)
             self._check(session)
             made = self._write(job.folder / "session.h5", session, job.progress)
         job.subjects.add(recording.subject)
@@ -197,4 +199,5 @@ class Prepared:
 def raw_session(output: Output, facts: dict[str, Any]) -> Session:
     """Open the raw recording that a prepared one was made from; RecordingError where it is gone."""
     source = Path(read_json(output.path(SOURCE))["source"])
-    return read(source if source.is_absolute() else output.path(str(source)), subject=facts["subject"])
+    session = read(source if source.is_absolute() else output.path(str(source)), subject=facts["subject"])
+    return begun(session, [SIGNALS.parse(op) for op in facts["chain"]])  # type: ignore[misc]
