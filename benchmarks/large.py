@@ -1,14 +1,16 @@
-"""A recording too large for the memory: written, streamed, killed and gone on with.
+"""A recording too large for the memory: written, prepared, streamed, killed and gone on with.
 
     python benchmarks/large.py [GB]
 
 Writes generated recordings of GB / 4, GB / 2 and GB (2; 20 for the full test) of int16 samples, none of them 0, 64
-channels at 1 kHz, and streams each once, from the disk (its pages are dropped from the cache before), as batches of 8
-lanes of windows of 10 s. Printed: seconds, seconds a GB, and the memory of all its processes at its peak: the largest
-resident set of one, and the sum in which shared pages count once. Then the largest is streamed with 1 and with 2
-workers, each killed with kill -9 three times in the middle of the epoch, and the digests of all batches are held
+channels at 1 kHz. Each is prepared as the stage `prepare` does it (notch, band-pass and common average, kept as int16)
+and removed; what was prepared is then streamed once, from the disk (its pages are dropped from the cache before), as
+batches of 8 lanes of windows of 10 s. Printed: seconds, seconds a GB, and the memory of all its processes at its peak:
+the largest resident set of one, and the sum in which shared pages count once. Then the largest is streamed with 1 and
+with 2 workers, each killed with kill -9 three times in the middle of the epoch, and the digests of all batches are held
 against those of one undisturbed process. Ends with an error where a batch differs, memory exceeds 1 GB, or the time a
-GB at full length is more than 1.5 times that at a quarter.
+GB at full length is more than 1.5 times that at a quarter. Takes 2 GB of disk for each GB, below the folder for
+temporary files (TMPDIR).
 """
 
 from __future__ import annotations
@@ -31,29 +33,40 @@ import numpy as np
 
 SFREQ, N_CHANS, LANES, WINDOW_S, KILLS = 1000.0, 64, 8, 10.0, 3
 BLOCK, STEP = 1 << 16, 2.0**-26  # samples written at a time; volts of a step
+CHAIN = ({"kind": "notch"}, {"kind": "bandpass", "low_hz": 1.0, "high_hz": 40.0}, {"kind": "reference"})
 MOST_MEMORY, MOST_RATIO = 1.0, 1.5
 
 
 def main() -> None:
-    if sys.argv[1:2] == ["--stream"]:
-        stream(*sys.argv[2:])
+    if sys.argv[1:2] in (["--stream"], ["--prepare"]):
+        print({"--stream": stream, "--prepare": prepare}[sys.argv[1]](*sys.argv[2:]))
         return
     gb = float(sys.argv[1]) if len(sys.argv) > 1 else 2.0
     with tempfile.TemporaryDirectory() as name:
-        path, costs = Path(name) / "recording.h5", []
+        source, path = Path(name) / "source.h5", Path(name) / "recording.h5"
+        costs: list[tuple[str, float, float, float, float]] = []
         for part in (gb / 4, gb / 2, gb):
-            write(path, round(part * 1e9 / (2 * N_CHANS)))
+            write(source, round(part * 1e9 / (2 * N_CHANS)))
+            drop(source)
+            costs.append(("prepare", part, *measured("--prepare", source, path)))
+            source.unlink()
             for workers in (0, 2):
-                costs.append((part, workers, *measured(path, workers)))
-        for part, workers, seconds, largest, total in costs:
-            memory = f"largest process {largest:.2f} GB, together {total:.2f} GB"
-            print(f"{part:5g} GB, {workers} workers: {seconds:6.1f} s, {seconds / part:5.2f} s a GB, {memory}")
-        assert max(cost[4] for cost in costs) < MOST_MEMORY, "more than 1 GB of memory"
-        for workers in (0, 2):
-            first, *_, last = [seconds / part for part, w, seconds, _, _ in costs if w == workers]
-            print(f"{workers} workers: a GB of the longest takes {last / first:.2f} times one of the shortest")
-            assert last <= MOST_RATIO * first, "the time is not linear in the length"
+                drop(path)
+                costs.append((f"stream, {workers} workers", part, *measured("--stream", path, workers, "-")))
+        report(costs)
         killed_and_resumed(path, Path(name))
+
+
+def report(costs: list[tuple[str, float, float, float, float]]) -> None:
+    """Print (what, GB, seconds, largest process, all processes) of each, and hold them against the limits."""
+    for what, part, seconds, largest, total in costs:
+        memory = f"largest process {largest:.2f} GB, together {total:.2f} GB"
+        print(f"{what:17} {part:5g} GB: {seconds:6.1f} s, {seconds / part:5.2f} s a GB, {memory}")
+    assert max(cost[4] for cost in costs) < MOST_MEMORY, "more than 1 GB of memory"
+    for what in dict.fromkeys(cost[0] for cost in costs):
+        first, *_, last = [seconds / part for kind, part, seconds, _, _ in costs if kind == what]
+        print(f"{what}: a GB of the longest takes {last / first:.2f} times one of the shortest")
+        assert last <= MOST_RATIO * first, "the time is not linear in the length"
 
 
 def write(path: Path, n_times: int) -> Path:
@@ -76,14 +89,30 @@ def chunks(n_times: int) -> Iterator[Any]:
         yield Chunk.of(np.float32(STEP) * values, at)
 
 
+def prepare(source: str, path: str) -> float:
+    """Write a recording cleaned, as the stage `prepare` does; return the seconds."""
+    from neural_foundation.core.progress import silent
+    from neural_foundation.pipeline.stages.prepare import cleaned
+    from neural_foundation.recordings import read, write_session
+    from neural_foundation.signals.chain import chain
+    from neural_foundation.signals.table import SIGNALS
+
+    began = time.perf_counter()
+    with read(Path(source)) as session:
+        bound = chain([SIGNALS.parse(op) for op in CHAIN], session.signal.spec)
+        chunks = cleaned(bound, session.signal, silent, session.session_id)
+        write_session(path, session_id="r", subject="s", spec=bound.output, chunks=chunks, step=STEP)
+    return time.perf_counter() - began
+
+
 def data_of(path: Path) -> Any:
     from neural_foundation.sampling.streaming import StreamingNeuralDataset
 
     return StreamingNeuralDataset([path], window_s=WINDOW_S, lanes=LANES, stretch_s=6 * WINDOW_S, seed=1)
 
 
-def stream(path: str, workers: str, log: str) -> None:
-    """Stream an epoch from where LOG.state says; with a LOG, write a digest of each batch."""
+def stream(path: str, workers: str, log: str) -> float:
+    """Stream an epoch from where LOG.state says; with a LOG, write a digest of each batch; return the seconds."""
     data, where = data_of(Path(path)), Path(f"{log}.state")
     if log != "-" and where.exists():
         data.load_state_dict(json.loads(where.read_text()))
@@ -96,21 +125,25 @@ def stream(path: str, workers: str, log: str) -> None:
             new = where.with_suffix(".new")
             new.write_text(json.dumps(data.state_dict()))
             os.replace(new, where)
-    print(time.perf_counter() - began)
+    return time.perf_counter() - began
 
 
-def child(path: Path, workers: int, log: str) -> subprocess.Popen[str]:
-    command = [sys.executable, __file__, "--stream", str(path), str(workers), log]
+def child(*arguments: Any) -> subprocess.Popen[str]:
+    command = [sys.executable, __file__, *map(str, arguments)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
 
 
-def measured(path: Path, workers: int) -> tuple[float, float, float]:
-    """Return seconds, the largest resident set and the largest sum of shares, in GB, of streaming once from disk."""
+def drop(path: Path) -> None:
+    """Have a file's pages on the disk, and not in the cache."""
     file = os.open(path, os.O_RDONLY)
     os.fsync(file)
     os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
     os.close(file)
-    process, largest, total = child(path, workers, "-"), 0.0, 0.0
+
+
+def measured(*arguments: Any) -> tuple[float, float, float]:
+    """Return the seconds that a child says, and its largest resident set and largest sum of shares in GB."""
+    process, largest, total = child(*arguments), 0.0, 0.0
     while process.poll() is None:
         sizes = [memory(pid) for pid in tree(process.pid)]
         largest = max([largest, *(rss for rss, _ in sizes)])
@@ -142,13 +175,13 @@ def memory(pid: int) -> tuple[float, float]:
 
 def killed_and_resumed(path: Path, folder: Path) -> None:
     reference = folder / "undisturbed"
-    assert child(path, 0, str(reference)).wait() == 0
+    assert child("--stream", path, 0, reference).wait() == 0
     want = reference.read_text().splitlines()
     moments = random.Random(0)
     for workers in (1, 2):
         log, kills = folder / f"{workers} workers", 0
         while True:
-            process, seen = child(path, workers, str(log)), n_lines(log)
+            process, seen = child("--stream", path, workers, log), n_lines(log)
             goal = seen + moments.randint(1, max(1, len(want) // (KILLS + 2)))
             while process.poll() is None and (kills == KILLS or n_lines(log) < goal):
                 time.sleep(0.002)

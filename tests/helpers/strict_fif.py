@@ -8,7 +8,7 @@ from pathlib import Path
 
 import mne
 import numpy as np
-from strict_content import Channel, Content, need
+from strict_content import Channel, Content, Unsure, need
 
 BUFFER, SKIP = 300, 301
 TYPES = {2: ">i2", 3: ">i4", 4: ">f4", 5: ">f8", 16: ">i2"}
@@ -27,8 +27,18 @@ def content(path: Path) -> Content:
     start = raw.first_samp / raw.info["sfreq"]
     kept = [i for i, kind in enumerate(raw.get_channel_types()) if kind != "stim"]
     rows = [(float(a["onset"]), float(a["onset"] + a["duration"]), str(a["description"])) for a in raw.annotations]
-    found = [Channel(str(raw.ch_names[i]), float(raw.info["sfreq"]), values[i], start_s=start) for i in kept]
+    rate, facts = float(raw.info["sfreq"]), raw.info["chs"]
+    found = [Channel(str(raw.ch_names[i]), rate, values[i], unit(facts[i]["unit"]), start) for i in kept]
     return Content(found, rows if len(kept) == len(cals) else None)
+
+
+def unit(code: int) -> str:
+    """Return the unit as MNE's own constants name it."""
+    name = str(code).rpartition("FIFF_UNIT_")[2].strip(" )")
+    known = {"NONE": "V", "V": "V", "T": "T", "T_M": "T/m", "CEL": "degC", "UNITLESS": ""}
+    if name not in known:
+        raise Unsure(f"unit {code}")
+    return known[name]
 
 
 def buffers(raw: bytes) -> np.ndarray | None:

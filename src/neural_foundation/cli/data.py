@@ -7,13 +7,14 @@ from typing import Annotated
 
 import typer
 
-from . import data_inspect, data_prepare
+from . import data_inspect, data_prepare, data_quality
 
 
 def add(app: typer.Typer) -> None:
     group = typer.Typer(help="Datasets and recordings.", no_args_is_help=True)
     app.add_typer(group, name="data")
     data_inspect.add(group)
+    data_quality.add(group)
     data_prepare.add(group)
 
     @group.command("convert")

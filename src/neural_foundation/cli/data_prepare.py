@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .folder import FolderReport
 
 SOME_QUARANTINED = 3  # exit code: the others were prepared
-MOST_LISTED = 20
+MOST_LISTED, MOST_BAD = 20, 6
 
 
 def add(group: typer.Typer) -> None:
@@ -28,7 +28,7 @@ def add(group: typer.Typer) -> None:
             typer.Option(
                 "--config",
                 metavar="YAML",
-                help="dataset, signals, windows and step, as in a recipe's prepare stage; or a recipe.",
+                help="dataset, signals, windows and step, as in a recipe's prepare stage, and quality; or a recipe.",
                 show_default=False,
             ),
         ] = None,
@@ -78,6 +78,7 @@ def say(report: FolderReport, console: Console) -> None:
             table.add_row(str(shape["files"]), f"{shape['hours']:.2f}", *_shape(shape["raw"], shape["prepared"]))
         console.print(table)
         _kept(facts["kept"], console)
+        _worst(facts["quality"], console)
     if report.bad:
         table = Table(title=f"Quarantined: {len(report.bad)}", **plain())
         table.add_column("file", overflow="fold")
@@ -88,6 +89,8 @@ def say(report: FolderReport, console: Console) -> None:
         if len(report.bad) > MOST_LISTED:
             console.print(f"and {len(report.bad) - MOST_LISTED} more, in quarantine.json")
     _totals(report, facts["hours"], len(facts["subjects"]), facts["windows"])
+    _usable(facts["quality"])
+    typer.echo(f"Written to {report.root}/: prepare/, summary.json, quarantine.json")
 
 
 def _shape(raw: dict[str, Any] | None, made: dict[str, Any] | None) -> tuple[str, str, str]:
@@ -131,4 +134,36 @@ def _totals(report: FolderReport, hours: float, subjects: int, windows: int) -> 
         typer.echo(f"{without} files hold no window: they are shorter, or nowhere valid for so long")
     if more := sum(bool(p.facts["left_out"]) for p in report.good):
         typer.echo(f"{more} files hold what a session has no field for; summary.json names it (`left_out`)")
-    typer.echo(f"Written to {report.root}/: prepare/, summary.json, quarantine.json")
+
+
+def _worst(quality: dict[str, Any] | None, console: Console) -> None:
+    """Print the recordings that are usable least, where some deserve a look."""
+    from rich.table import Table
+
+    from ..evaluation.inspection.words import share
+    from .terminal import plain
+
+    if not quality or not quality["worst"]:
+        return
+    table = Table(title="Least usable, as recorded", **plain())
+    for head in ("file", "usable", "bad channels"):
+        table.add_column(head, justify="right" if head == "usable" else "left", overflow="fold")
+    for row in quality["worst"]:
+        bad = [f"{name} ({', '.join(reasons)})" for name, reasons in row["bad_channels"].items()]
+        more = f" and {len(bad) - MOST_BAD} more" if len(bad) > MOST_BAD else ""
+        table.add_row(row["file"], share(row["usable"]), ", ".join(bad[:MOST_BAD]) + more or "-")
+    console.print(table)
+    if (left := quality["named"] - len(quality["worst"])) > 0:
+        console.print(f"and {left} more with bad channels or less than 90 % usable, in summary.json")
+
+
+def _usable(quality: dict[str, Any] | None) -> None:
+    if not quality:
+        return
+    if n := quality["files"]:
+        usable, hours, bad = (quality[name] for name in ("usable_hours", "hours", "with_bad_channels"))
+        typer.echo(
+            f"{usable:.2f} of {hours:.2f} hours as recorded are usable, {bad} of {n} recordings have bad channels"
+        )
+    for row in quality["not_judged"]:
+        typer.echo(f"{row['files']} files without a report of quality: {row['reason']}")

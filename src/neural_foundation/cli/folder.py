@@ -20,13 +20,14 @@ from ..core.store import read_json, remove, write_json
 from ..sampling.windows import Windows
 from .folder_data import Folder
 from .folder_kept import totals
+from .folder_quality import QualityReport, overall, report_of
 from .folder_stage import FACTS, QUARANTINED, PrepareFolder
 
 if TYPE_CHECKING:
     from ..pipeline.plan import Plan, Task
 
 STAGE = "prepare"
-CONFIG_FIELDS = ("dataset", "signals", "windows", "step")
+CONFIG_FIELDS = ("dataset", "signals", "windows", "step", "quality")
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def folder_plan(source: Path, output: Path, config: Path | str | None = None) ->
 
 
 def config_of(config: Path | str) -> dict[str, Any]:
-    """Return `dataset`, `signals`, `windows` and `step` of a config file, or of the stage `prepare` of a recipe."""
+    """Return the fields of a config file, those of CONFIG_FIELDS, or of the stage `prepare` of a recipe."""
     from ..pipeline.recipe import text_of
     from ..pipeline.yaml12 import parse
 
@@ -106,9 +107,13 @@ def _stage(source: Path, output: Path, config: dict[str, Any]) -> PrepareFolder:
         folder = Folder.model_validate({**dataset, "path": source, "skip": output})
     except ValidationError as error:
         raise spec_error("dataset", error, Folder) from None
+    try:
+        quality = report_of(config.get("quality", True))
+    except ValidationError as error:
+        raise spec_error("quality", error, QualityReport) from None
     signals = config.get("signals") or ()
     chains = {"others": signals, "signals": ()} if isinstance(signals, dict) else {"signals": signals}
-    made = {"dataset": folder, "windows": windows, "step": config.get("step"), **chains}
+    made = {"dataset": folder, "windows": windows, "step": config.get("step"), "quality": quality, **chains}
     try:
         return PrepareFolder.model_validate(made)
     except ValidationError as error:
@@ -176,6 +181,7 @@ def summary(report: FolderReport) -> dict[str, Any]:
         "windows": sum(p.facts["windows"] for p in report.good),
         "trials": sum(p.facts["trials"] for p in report.good),
         "kept": totals(p.facts["kept"] for p in report.good),
+        "quality": overall([(p.file, p.facts["quality"]) for p in report.good]),
         "shapes": _shapes(report.good),
         "recordings": [
             {"file": p.file, "recording": p.recording, "subject": p.subject, "session": p.session, **p.facts}

@@ -13,6 +13,7 @@ from ..core.errors import RecordingError
 from ..core.specs import off_key
 from ..datasets.base import Item as Recording
 from ..datasets.recordings_folder import Events, Recordings, recording_files
+from ..recordings.reader import is_file
 
 if TYPE_CHECKING:
     from ..recordings import Session
@@ -96,7 +97,7 @@ def parts(path: Path) -> list[Path]:
         return sorted([*known, *path.glob("cluster_*.tsv"), *path.glob("cluster_*.csv")])
     beside = [path.with_name(name) for name in (f"{path.name}.layout.yaml", f"{path.stem}.layout.yaml", "layout.yaml")]
     find = _BESIDE.get(path.suffix.lower())
-    return [path, *sorted({p for p in [*beside, *(find(path) if find else [])] if p.is_file() and p != path})]
+    return [path, *sorted({p for p in [*beside, *(find(path) if find else [])] if is_file(p) and p != path})]
 
 
 def _of_brainvision(path: Path) -> list[Path]:

@@ -28,12 +28,13 @@ from ..signals.chain import chain
 from ..signals.table import SIGNALS
 from .folder_data import Folder, parts
 from .folder_kept import kept, left_out, span_of
+from .folder_quality import QualityReport, as_json, digest, judged, unfit
 
 if TYPE_CHECKING:
     from ..core.stream import Transducer
     from ..recordings import Intervals, Session, Signal
 
-QUARANTINED, FACTS, WINDOWS = "quarantined.json", "facts.json", "windows"
+QUARANTINED, FACTS, QUALITY, WINDOWS = "quarantined.json", "facts.json", "quality.json", "windows"
 MOST_WINDOWS = 5_000_000  # of one recording: times of events may say anything
 
 
@@ -44,11 +45,13 @@ class PrepareFolder(Prepare):
     kept as it is. With `events`, windows lie in the trials, labelled with the class; without, over the whole of the
     primary signal, or, where there is none, from the first to the last event. A window that holds a sample of the
     primary signal which is not valid is left out. A file that cannot be prepared gives `quarantined.json` instead.
+    With `quality`, `quality.json` tells that of the raw primary signal, where it is EEG at a sufficient rate.
     """
 
     dataset: Folder
     others: dict[str, tuple[of(SIGNALS, SignalOp), ...]] = Field({}, description="chains by the name of a signal")  # type: ignore[valid-type]
-    version: ClassVar[int] = 3
+    quality: QualityReport | None = Field(QualityReport(), description="write `quality.json`; None: do not")
+    version: ClassVar[int] = 5
 
     def raw_files(self, item: Item) -> Sequence[Path]:
         # what may not be read has no content for a key; `run` says so
@@ -76,8 +79,23 @@ class PrepareFolder(Prepare):
     def _say_what_is_kept(self, job: Job) -> None:
         from ..recordings import read
 
-        with read(job.folder / "session.h5") as session, read(self.recording(job.item).files[0]) as source:
-            write_json(job.folder / FACTS, kept(session, WINDOWS) | {"left_out": left_out(source)})
+        recording = self.recording(job.item)
+        with read(job.folder / "session.h5") as session, read(recording.files[0], subject=recording.subject) as source:
+            said = {"left_out": left_out(source), "quality": self._quality(job, recording, source)}
+            write_json(job.folder / FACTS, kept(session, WINDOWS) | said)
+
+    def _quality(self, job: Job, recording: Recording, source: Session) -> dict[str, Any] | None:
+        """Write the quality of a raw session; return what the facts say of it: None where it is not asked for."""
+        from ..recordings import Session
+
+        if self.quality is None:
+            return None
+        if error := unfit(source):
+            return {"not_judged": f"{error.given}. Allowed: {error.allowed}" if error.allowed else error.given}
+        raw = Session(recording.id, recording.subject, source.signals)
+        found = judged(raw, self.quality.mains_hz, job.progress, f"quality of {recording.id}")
+        write_json(job.folder / QUALITY, as_json(found, raw, self.quality.mains_hz))
+        return digest(found)
 
     def recording(self, item: Item) -> Recording:
         """Return the recording of an item; the folder is listed once a process."""

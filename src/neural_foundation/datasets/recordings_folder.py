@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
@@ -27,6 +28,7 @@ Events = Annotated[
     WithJsonSchema({"type": "object", "additionalProperties": {"type": "string"}, "minProperties": 2}),
 ]
 # MNE's own files beside a raw recording
+_MAX_ID = 180  # bytes; a stage, a key and an ending go beside it
 _NO_RAW = ("-eve", "_eve", "-epo", "_epo", "-ave", "_ave", "-cov", "_cov", "-fwd", "_fwd", "-ica", "_ica", "-trans")
 
 
@@ -104,14 +106,20 @@ class Recordings(Files):
 
     def _subject(self, relative: Path) -> str:
         if self.subject is None:
-            return relative.parts[0] if len(relative.parts) > 1 else re.split("[_-]", _stem(relative.name))[0]
+            whole = len(relative.parts) > 1
+            return _text(relative.parts[0] if whole else re.split("[_-]", _stem(relative.name))[0])
         match = re.search(self.subject, relative.as_posix())
         if match is None:
             raise DataError(f"`subject` ({self.subject!r}) finds nothing in '{relative.as_posix()}'", remedy=_HOW)
         name = match["subject"] if "subject" in match.groupdict() else match[1] if match.re.groups else match[0]
         if not name:
             raise DataError(f"`subject` ({self.subject!r}) finds no name in '{relative.as_posix()}'", remedy=_HOW)
-        return str(name)
+        return _text(str(name))
+
+
+def _text(name: str) -> str:
+    """Return a name as UTF-8, with escapes for what in it is none."""
+    return name.encode(errors="backslashreplace").decode()
 
 
 _HOW = "Change the expression, or narrow the files with `pattern`"
@@ -154,8 +162,13 @@ def _stem(name: str) -> str:
 
 
 def _id(relative: Path) -> str:
-    # an id names folders and files, so it has no slash
-    return "-".join([*relative.parts[:-1], _stem(relative.name)])
+    # an id names folders and files, so it has no slash, is UTF-8, and leaves room in a name of 255 bytes
+    name = "-".join([*relative.parts[:-1], _stem(relative.name)])
+    short = name.encode(errors="backslashreplace")
+    if len(short) > _MAX_ID:
+        tail = hashlib.sha256(short).hexdigest()[:16]
+        return f"{short[: _MAX_ID - 17].decode(errors='ignore')}-{tail}"
+    return short.decode()
 
 
 def _check_ids(items: list[Item]) -> None:

@@ -17,6 +17,7 @@ Kind = Literal["number", "text", "other"]
 Form = Literal["", "struct", "structs", "cell"]  # of MATLAB
 MAX_LISTED = 200
 _MAX_DEPTH = 8
+_MAX_TRIES = 5000
 _SHOWN = 12
 
 
@@ -101,14 +102,15 @@ class Group(ABC):
         """Return the path of a member."""
         return f"{self.name}{self.separator}{name}" if self.name else name
 
-    def arrays(self, depth: int = 0) -> Iterator[Array]:
-        """Yield the arrays in it, to a depth that no real file needs."""
-        for name in self.listed() if depth < _MAX_DEPTH else ():
+    def arrays(self, depth: int = 0, tries: Iterator[int] | None = None) -> Iterator[Array]:
+        """Yield the arrays in it, to a depth, and among the first so many things, that no real file needs."""
+        tries = iter(range(_MAX_TRIES)) if tries is None else tries
+        for name, _ in zip(self.listed() if depth < _MAX_DEPTH else (), tries, strict=False):
             found = self.get(name)
             if isinstance(found, Array):
                 yield found
             else:
-                yield from found.arrays(depth + 1)
+                yield from found.arrays(depth + 1, tries)
 
 
 class Stack(Array):

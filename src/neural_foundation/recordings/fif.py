@@ -7,8 +7,9 @@ Notable:
   too, but for the one about file names. Its words are not quoted, as they may hold personal fields.
 - `start_s` is the time of the first sample on the clock of the events (`first_samp / sfreq`), so an event file's
   sample number / sfreq is a time of the session.
-- All channels but the trigger ones are in one signal, in SI units: volts, and tesla for MEG. Annotations, and codes
-  that rise on trigger channels, are the trials. Stretches annotated BAD_ACQ_SKIP are not valid.
+- All channels but the trigger ones are in one signal, in the SI unit that the file states for each: V, T and T/m for
+  MEG; volts where it states none. Annotations, and codes that rise on trigger channels, are the trials. Stretches
+  annotated BAD_ACQ_SKIP are not valid.
 - A gzipped file is unpacked into a temporary file that is removed when the session is closed.
 """
 
@@ -37,6 +38,8 @@ from .tal import Row
 MAX_RATIO = 100  # how much larger a gzipped file may get
 _MIN_UNPACKED = 1 << 26
 _GZIP = b"\x1f\x8b"
+_UNITS = {-1: "V", 0: "", 1: "m", 3: "s", 4: "A", 5: "K", 7: "rad", 101: "Hz", 102: "N", 103: "Pa", 106: "C", 107: "V"}
+_UNITS |= {109: "ohm", 110: "S", 112: "T", 114: "degC", 201: "T/m", 202: "Am", 210: "px"}  # FIFF's codes; -1: none
 
 
 class FifSignal(Signal):
@@ -189,10 +192,20 @@ def _spec(path: Path, raw: Any, picks: list[int], types: list[str], subject: str
     if twice := repeated(names):
         raise RecordingError(path, f"several channels are named {one_of(twice)}", remedy="Rename the channels")
     at = tuple(_position(raw.info["chs"][i]) for i in picks)
-    kinds = tuple(types[i] for i in picks)
+    units = tuple(_unit(raw.info["chs"][i]) for i in picks)
     return SignalSpec(
-        sfreq=float(raw.info["sfreq"]), ch_names=tuple(names), ch_types=kinds, positions=at, subject=subject
+        sfreq=float(raw.info["sfreq"]),
+        ch_names=tuple(names),
+        ch_types=tuple(types[i] for i in picks),
+        positions=at,
+        units=() if set(units) == {"V"} else units,
+        subject=subject,
     )
+
+
+def _unit(ch: Any) -> str:
+    code = int(ch["unit"])
+    return _UNITS.get(code, f"FIFF unit {code}")
 
 
 def _position(ch: Any) -> Position | None:

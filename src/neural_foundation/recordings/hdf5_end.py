@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import mmap
+import os
 from pathlib import Path
+from typing import Any
 
 from ..core.errors import RecordingError
 from .reader import AGAIN, naming_newlines
@@ -44,6 +46,19 @@ def check_head(path: Path, size: int, head: bytes) -> None:
     if end != size:
         what = "it is truncated" if size < end else f"{size - end} bytes follow its end"
         raise RecordingError(path, f"it has {size} bytes, but its header says {end}: {what}", remedy=AGAIN)
+
+
+def check_whole(path: Path, thing: Any) -> None:
+    """Raise RecordingError where the file of an open h5py object became shorter: beyond its end HDF5 reads zeros."""
+    import h5py
+
+    file = h5py.h5i.get_file_id(thing.id)
+    if file.get_access_plist().get_driver() != h5py.h5fd.SEC2:
+        return  # no file of this machine's
+    size, before = os.fstat(file.get_vfd_handle()).st_size, file.get_filesize()
+    if size < before:
+        given = f"it has {size} bytes, and had {before} when it was opened"
+        raise RecordingError(path, given, remedy="Do not write to a recording that is being read")
 
 
 def check_heaps(path: Path, size: int, most: int = MAX_SCANNED) -> None:

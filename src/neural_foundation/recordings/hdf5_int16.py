@@ -6,6 +6,7 @@ channels, column `gain` of their table. It comes back as float32(gain * sample).
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from ..core.specs import SignalSpec
 from ..core.stream import Chunk
 
 LARGEST = 32767
+LITTLE = sys.byteorder == "little"
 LARGEST_GAIN = float(np.finfo(np.float32).max) / (LARGEST + 1)
 
 Gain = NDArray[np.float64]
@@ -36,6 +38,16 @@ def stored(chunk: Chunk, spec: SignalSpec, step: float | None) -> Stored:
     """
     if step is None:
         return np.ascontiguousarray(chunk.values.T, dtype="<f4")
+    if chunk.values.dtype == np.float32 and chunk.values.flags.carray and LITTLE:
+        from .int16_kernels import quantise
+
+        rows = np.empty(chunk.values.shape[::-1], np.int16)
+        if quantise(chunk.values, step, rows):
+            return rows
+    return _cut_off(chunk, spec, step)
+
+
+def _cut_off(chunk: Chunk, spec: SignalSpec, step: float) -> Stored:
     steps = np.rint(np.asarray(chunk.values.T, np.float64) / step)
     beyond = (np.abs(steps) > LARGEST) & chunk.valid[:, None]
     if beyond.any():
@@ -45,7 +57,21 @@ def stored(chunk: Chunk, spec: SignalSpec, step: float | None) -> Stored:
             allowed=f"up to {LARGEST} steps of {step:g}, which is {LARGEST * step:.3g}",
             remedy="Give a larger step, or keep float32",
         )
-    return np.nan_to_num(steps, nan=0.0).clip(-LARGEST, LARGEST).astype("<i2")
+    return np.nan_to_num(steps, nan=0.0).clip(-LARGEST, LARGEST).astype("<i2", order="C")
+
+
+def scaled(rows: NDArray[Any], gain: Gain) -> NDArray[np.float32]:
+    """Return int16 samples (n_times, n_chans) in volts, float32 (n_chans, n_times): float32(gain * sample)."""
+    if not (LITTLE and rows.dtype == np.int16 and rows.flags.carray):
+        return np.ascontiguousarray((rows * gain).T.astype(np.float32))
+    from .int16_kernels import scale, scale_pairs
+
+    values = np.empty(rows.shape[::-1], np.float32)
+    if rows.shape[1] % 2 == 0 and rows.ctypes.data % 4 == 0:
+        scale_pairs(rows.view(np.uint32), gain, values)
+    else:
+        scale(rows, gain, values)
+    return values
 
 
 def gains_of(path: Any, column: Any, n_chans: int) -> Gain:

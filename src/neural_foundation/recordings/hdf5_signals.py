@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from ..core.errors import RecordingError, one_of
 from ..core.specs import Position, SignalSpec
 from .channels import TYPES, positions, repeated
-from .hdf5_int16 import Gain, gains_of
+from .hdf5_end import check_whole
+from .hdf5_int16 import Gain, gains_of, scaled
 from .hdf5_tables import indexed
 from .hdf5_tree import AGAIN, Node, Tree, beyond, guarded, object_of
 from .header_text import MAX_CHANNELS
@@ -52,10 +53,12 @@ class SeriesSignal(Signal):
     def _read(self, start: int, stop: int) -> Values:
         with guarded(self.path):
             block = np.asarray(self.samples[start:stop]).reshape(stop - start, self.spec.n_chans)
+            check_whole(self.path, self.samples)
             self._check_exact(block)
+        if self.gain is not None:
+            return scaled(block, self.gain)  # finite, as the gains are checked
         with np.errstate(over="ignore"):
-            scaled = block if self.gain is None else block * self.gain
-            values = np.ascontiguousarray(scaled.T.astype(np.float32))
+            values = block.T.astype(np.float32, order="C")
         finite = np.isfinite(values).all(0)
         if not finite.all() and (~finite & self._valid(start, stop)).any():
             at = start + int(np.argmax(~finite & self._valid(start, stop)))
@@ -63,7 +66,7 @@ class SeriesSignal(Signal):
         return values
 
     def _check_exact(self, block: NDArray[Any]) -> None:
-        if beyond(block, EXACT):
+        if block.dtype.itemsize > 2 and beyond(block, EXACT):
             given = f"it has samples beyond {EXACT}, which float32 cannot hold exactly"
             raise RecordingError(self.path, given, remedy="Scale them, and store them as floating-point numbers")
 

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.errors import DataError, RecordingError
+from .hdf5_end import check_whole
 
 AGAIN = "Copy it again from its source, or prepare it again"
 MAX_RATIO = 1000  # a compressed array may be this much larger than the file
@@ -73,6 +74,7 @@ class Tree:
             raise DataError(given, remedy="Read before closing it, or open it again")
         with guarded(self.path):
             yield
+            check_whole(self.path, self.file)
 
     def nodes(self) -> Iterator[Node]:
         """Yield every object but the Data that hold others, in order of their names."""

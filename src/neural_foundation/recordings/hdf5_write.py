@@ -17,13 +17,19 @@ not in volts, /channels has a column `unit`; where the trials have facts, /trial
 is then 2, so that no older program takes the channels for volts. It is 3 where `signal` is int16 and /channels has a
 column `gain` (see hdf5_int16.py).
 `write_whole_session` writes whatever else a session holds.
+
+How many samples come is known at their end only, and HDF5 wants to know it before the first. So HDF5 writes the file
+twice without its samples, which takes milliseconds: first to see where it puts them, and, when they have been written
+there and their number is known, to have all that lies before and behind them.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import tempfile
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -42,6 +48,7 @@ from .interval_table import facts_of
 from .session import Intervals, Mask, Signal, Values
 
 BLOCK_BYTES = 1 << 24
+USUAL_BYTES = 1 << 16  # samples of this size or more lie where those of any other such size do
 
 Runs = NDArray[np.int64]
 
@@ -61,15 +68,72 @@ def write_session(
 
     step : keep the samples as int16, whole multiples of this (volts, or the channels' unit); None: float32.
 
-    Memory is bounded by the largest chunk and 16 MiB: samples go through a temporary file beside `path`. Raises
-    StreamError where chunks do not follow on each other, DataError where a valid sample is not finite or beyond what
-    int16 holds, StoreError where the folder cannot be written.
+    Memory is bounded by the largest chunk, and each sample is written to the disk once. Raises StreamError where chunks
+    do not follow on each other, DataError where a valid sample is not finite or beyond what int16 holds, StoreError
+    where the folder cannot be written.
     """
     path = Path(path)
     check_step(step)
-    with _beside(path) as raw, atomic(path) as temporary:
-        runs, n_times = _collect(raw, spec, chunks, step)
-        _write(temporary, raw, n_times, runs, spec, session_id, subject, trials or Intervals(), start_s, step)
+    facts = _Facts(session_id, subject, spec, trials or Intervals(), start_s, step)
+    with atomic(path) as temporary, _frame(path) as frame:
+        place = _frame_of(frame, facts, -(-USUAL_BYTES // max(1, facts.row_bytes)), np.zeros((0, 2), np.int64))
+        with temporary.open("w+b") as raw:
+            raw.seek(place)
+            runs, n_times = _collect(raw, spec, chunks, step)
+            n_bytes, wanted = n_times * facts.row_bytes, _frame_of(frame, facts, n_times, runs)
+            if wanted == place:
+                _put_around(raw, frame, place, n_bytes)
+        if wanted != place:  # few samples
+            _put_inside(frame, temporary, place, wanted, n_bytes)
+
+
+@dataclass(frozen=True, eq=False)
+class _Facts:
+    """What is known of a session before its first sample."""
+
+    session_id: str
+    subject: str
+    spec: SignalSpec
+    trials: Intervals
+    start_s: float
+    step: float | None
+
+    @property
+    def dtype(self) -> str:
+        return "<i2" if self.step else "<f4"
+
+    @property
+    def row_bytes(self) -> int:
+        return int(self.dtype[-1]) * self.spec.n_chans
+
+
+@contextlib.contextmanager
+def _frame(path: Path) -> Iterator[Path]:
+    """Yield the path of a second temporary file beside `path`."""
+    frame = path.with_name(f".{path.name}.{os.getpid()}.frame.tmp")
+    try:
+        yield frame
+    finally:
+        frame.unlink(missing_ok=True)
+
+
+def _put_around(raw: IO[bytes], frame: Path, place: int, n_bytes: int) -> None:
+    """Write to `raw` what a frame has before and behind its samples."""
+    with frame.open("rb") as file:
+        for begin, size in ((0, place), (place + n_bytes, -1)):
+            file.seek(begin)
+            raw.seek(begin)
+            raw.write(file.read(size))
+
+
+def _put_inside(frame: Path, temporary: Path, place: int, wanted: int, n_bytes: int) -> None:
+    """Write the samples of `temporary` to their place in a frame, and put it there instead."""
+    with temporary.open("rb") as raw, frame.open("r+b") as file:
+        raw.seek(place)
+        file.seek(wanted)
+        for at in range(0, n_bytes, BLOCK_BYTES):
+            file.write(raw.read(min(BLOCK_BYTES, n_bytes - at)))
+    os.replace(frame, temporary)
 
 
 @contextlib.contextmanager
@@ -87,7 +151,7 @@ def _collect(raw: IO[bytes], spec: SignalSpec, chunks: Iterable[Chunk], step: fl
     for chunk in chunks:
         first = chunk.start if first is None else first
         check_chunk(chunk, spec, first + valid.n_times)
-        raw.write(stored(chunk, spec, step).tobytes())
+        raw.write(stored(chunk, spec, step).data)
         valid.add(chunk.valid)
     return valid.runs(), valid.n_times
 
@@ -164,28 +228,21 @@ def check_chunk(chunk: Chunk, spec: SignalSpec, expected: int) -> None:
         raise DataError(f"Sample {at} is valid but not a finite float32", remedy="Mark it as not valid, or correct it")
 
 
-def _write(
-    path: Path,
-    raw: IO[bytes],
-    n_times: int,
-    runs: Runs,
-    spec: SignalSpec,
-    session_id: str,
-    subject: str,
-    trials: Intervals,
-    start_s: float,
-    step: float | None,
-) -> None:
-    with new_file(path, (2 if step else 4) * n_times * spec.n_chans + 64 * len(trials)) as file:
+def _frame_of(path: Path, facts: _Facts, n_times: int, runs: Runs) -> int:
+    """Write a session of n_times samples, none of which is set; return at which byte they begin, 0 without any."""
+    spec, trials, start_s = facts.spec, facts.trials, facts.start_s
+    with new_file(path, 64 * len(trials)) as file:
         table = bool(facts_of(trials)[0])
-        version = FORMAT_VERSION if step else WHOLE_VERSION if spec.units or table else PLAIN_VERSION
-        head(file, version, session_id, subject)
+        version = FORMAT_VERSION if facts.step else WHOLE_VERSION if spec.units or table else PLAIN_VERSION
+        head(file, version, facts.session_id, facts.subject)
         channels = spec if spec.ch_types else spec.replace(ch_types=("eeg",) * spec.n_chans)
         channels = channels.replace(positions=spec.positions or (None,) * spec.n_chans)
-        write_channels(group(file, "channels"), channels, step)
+        write_channels(group(file, "channels"), channels, facts.step)
         series = group(file, "eeg")
         attributes(series, "RegularTimeSeries", sampling_rate=float(spec.sfreq))
-        _copy(raw, series, n_times, spec.n_chans, "<i2" if step else "<f4")
+        signal = series.create_dataset("signal", shape=(n_times, spec.n_chans), dtype=facts.dtype)
+        if n_times:
+            signal[-1] = 0  # now they have a place; before it the disk's file system leaves a hole
         times = start_s + runs / spec.sfreq
         write_domain(series, times, start_s, start_s + n_times / spec.sfreq)
         interval(group(file, "domain"), times[:, 0], times[:, 1])
@@ -194,6 +251,7 @@ def _write(
             put_intervals(file, "trials", trials)
         else:
             interval(group(file, "trials"), trials.start_s, trials.end_s, {"label": text(trials.label)})
+        return int(signal.id.get_offset() or 0)
 
 
 def write_channels(table: Any, spec: SignalSpec, step: float | None = None) -> None:
@@ -218,13 +276,3 @@ def write_domain(series: Any, times: NDArray[np.float64], start_s: float, end_s:
     anchored = times.copy() if len(times) else np.full((1, 2), start_s)
     anchored[0, 0], anchored[-1, 1] = start_s, end_s
     interval(group(series, "domain"), anchored[:, 0], anchored[:, 1])
-
-
-def _copy(raw: IO[bytes], series: Any, n_times: int, n_chans: int, dtype: str) -> None:
-    signal = series.create_dataset("signal", shape=(n_times, n_chans), dtype=dtype)
-    raw.seek(0)
-    row_bytes = int(dtype[-1]) * n_chans
-    rows = max(1, BLOCK_BYTES // max(row_bytes, 1))
-    for at in range(0, n_times, rows):
-        n = min(rows, n_times - at)
-        signal[at : at + n] = np.frombuffer(raw.read(n * row_bytes), dtype).reshape(n, n_chans)

@@ -24,7 +24,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from ..core.errors import RecordingError, SpecError, did_you_mean, one_of
 from ..core.specs import Spec
-from .reader import stem
+from .reader import is_file, stem
 
 Axes = Literal["time channel", "channel time"]
 TimeUnit = Literal["s", "ms", "us", "samples"]
@@ -201,7 +201,7 @@ def _finding(e: Any) -> str:
 
 def has_layout(path: Path) -> bool:
     """Return whether a layout lies beside a recording."""
-    return any(path.with_name(name).is_file() for name in _beside(path))
+    return any(is_file(path.with_name(name)) for name in _beside(path))
 
 
 def _beside(path: Path) -> tuple[str, str]:
@@ -217,7 +217,7 @@ def find_layout(path: Path, given: Layout | None) -> tuple[Layout | None, str]:
         return given, "the layout that was passed"
     for name in _beside(path):
         beside = path.with_name(name)
-        if beside.is_file():
+        if is_file(beside):
             try:
                 return read_layout(beside), name
             except SpecError as error:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ..core.errors import DataError, RecordingError
 from .arrays import Array, Group, Kind
 from .hdf5 import MAX_RATIO, guarded
-from .hdf5_end import MAGIC, check_end
+from .hdf5_end import MAGIC, check_end, check_whole
 from .layout import Layout
 from .mapped import MappedReader
 from .reader import AGAIN, file_size
@@ -153,6 +153,7 @@ class HdfArray(Array):
             raise DataError(f"The session of {self.file} is closed", remedy="Read before closing it, or open it again")
         with guarded(self.file):
             values = np.asarray(self.dataset[at])
+            check_whole(self.file, self.dataset)
         return values.astype(bool) if self.logical else values
 
 

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.errors import DataError, RecordingError
-from .hdf5_end import check_end, check_heaps
+from .hdf5_end import check_end, check_heaps, check_whole
 from .reader import AGAIN
 
 MAX_RATIO = 1000  # how much larger than its bytes a compressed array may be
@@ -59,6 +59,7 @@ class NwbFile:
             raise DataError(f"The session of {self.path} is closed", remedy="Read before closing it, or open it again")
         try:
             yield
+            check_whole(self.path, self.file)
         except RecordingError:
             raise
         except DataError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,8 +49,12 @@ def stem(path: Path) -> str:
 
 
 def file_size(path: Path) -> int:
-    """Return the bytes of a file; RecordingError where it is missing, unreadable, a folder or empty."""
+    """Return the bytes of a file; RecordingError where it is missing, unreadable, a folder, a pipe or empty."""
     try:
+        mode = path.stat().st_mode  # before it is opened: opening a pipe waits for ever for who writes into it
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            given = "this is a pipe, a socket or a device"
+            raise RecordingError(path, given, allowed="a file", remedy="Copy what comes out of it into a file")
         with path.open("rb") as file:
             size = file.seek(0, 2)
     except FileNotFoundError:
@@ -61,6 +66,14 @@ def file_size(path: Path) -> int:
     if size == 0:
         raise RecordingError(path, "the file is empty", remedy="Copy it again from its source")
     return size
+
+
+def is_file(path: Path) -> bool:
+    """Return whether this is a file; False, too, where the system takes no such name (255 bytes on most)."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def newline_damage(path: Path) -> tuple[int, int]:

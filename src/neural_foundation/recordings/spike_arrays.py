@@ -28,6 +28,8 @@ from .reader import AGAIN, Reader, file_size, stem
 from .session import Session
 
 MAX_RATIO = 1100  # deflate shrinks a thousandfold at most
+MAX_RATIO_LARGE = 100  # what spikes in numbers do not reach, where they are many
+_LARGE = 1 << 26
 TIMES_END, UNITS_END = ".spike_times.npy", ".spike_clusters.npy"
 _TIMES = ("times", "times_s", "spike_times")
 _UNITS = ("units", "unit", "clusters", "spike_clusters")
@@ -167,7 +169,8 @@ class _Npz:
         for info in infos:
             if info.flag_bits & 1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                 raise RecordingError(self.path, f"'{info.filename}' is packed in a way that NumPy does not write")
-            if info.compress_size > self.size or info.file_size > MAX_RATIO * max(info.compress_size, 1):
+            most = MAX_RATIO if info.file_size <= _LARGE else MAX_RATIO_LARGE
+            if info.compress_size > self.size or info.file_size > most * max(info.compress_size, 1):
                 given = f"'{info.filename}' claims {info.file_size} bytes from {info.compress_size}"
                 raise RecordingError(self.path, given, remedy=AGAIN)
         return dict(zip(names, infos, strict=True))

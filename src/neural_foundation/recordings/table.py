@@ -67,6 +67,7 @@ def read(
     RecordingError, with the way out, where the file is not what it says it is, and where it crashed or hung the child.
     """
     path = Path(path)
+    _check_name(path)
     if isolated:
         from .isolated import rehearse
 
@@ -79,6 +80,15 @@ def read(
     file_size(path)
     _check_magic(path, chosen)
     return _described(path, chosen, layout).open(path, subject=subject)
+
+
+def _check_name(path: Path) -> None:
+    """The name goes into sessions and lists, which are text."""
+    try:
+        path.name.encode()
+    except UnicodeEncodeError:
+        shown = path.with_name(path.name.encode(errors="backslashreplace").decode())
+        raise RecordingError(shown, "its name is not UTF-8", remedy="Rename it, e.g. with convmv -t utf8") from None
 
 
 def _folder(path: Path) -> Reader:
@@ -128,7 +138,7 @@ def uses_c_library(path: Path) -> bool:
 
 def extensions() -> tuple[str, ...]:
     """Return all the extensions that have a reader."""
-    return tuple(sorted(e for reader in readers().values() for e in reader.extensions))
+    return tuple(sorted({e for reader in readers().values() for e in reader.extensions}))
 
 
 def _by_extension(path: Path) -> Reader | None:

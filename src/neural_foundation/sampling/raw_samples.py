@@ -109,12 +109,13 @@ class RawFile:
 
 def turned(block: NDArray[Any], gain: Gain | None, out: Values) -> bool:
     """Write a block (n, n_chans) of stored samples to `out` (n_chans, n); return whether all are finite."""
+    from ..recordings import int16_kernels
     from . import window_kernels as k
 
     paired = block.shape[1] % 2 == 0 and block.ctypes.data % 8 == 0
     if block.dtype.kind == "i":
         gain = np.ones(block.shape[1]) if gain is None else gain
-        run: Callable[..., None] = k.scale_pairs if paired else k.scale
+        run: Callable[..., None] = int16_kernels.scale_pairs if paired else int16_kernels.scale
         run(block.view(np.uint32) if paired else block, gain, out)
         return True
     if paired and len(block) % 2 == 0 and out.ctypes.data % 8 == 0 and out.strides[0] % 8 == 0:

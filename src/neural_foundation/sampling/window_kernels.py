@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..signals.kernels import jit
+from ..core.compiled import jit
 
 Array = NDArray[Any]
 
@@ -19,7 +19,6 @@ TILE = 16
 PAIRS = 4  # pairs of rows a tile of words has: the compiler keeps them in registers
 LOW, SHIFT = np.uint64(0xFFFFFFFF), np.uint64(32)
 EXPONENTS, ONE, CARRIES = np.uint64(0x7F8000007F800000), np.uint64(0x0080000000800000), np.uint64(0x8000000080000000)
-LOW_HALF, HALF = np.uint32(0xFFFF), np.uint32(16)
 
 
 @jit
@@ -62,34 +61,6 @@ def turn(rows: Array, out: Array) -> None:
     for i in range(whole, n):
         for j in range(n_chans):
             out[j, i] = rows[i, j]
-
-
-@jit
-def scale_pairs(rows: Array, gain: Array, out: Array) -> None:
-    """Transpose int16 given as words of two, uint32 (n, n_chans / 2), times `gain` (n_chans,) float64."""
-    n, words = rows.shape
-    whole = n - n % 8
-    for first in range(0, whole, 8):
-        for j in range(words):
-            a, b = gain[2 * j], gain[2 * j + 1]
-            for i in range(8):
-                word = rows[first + i, j]
-                out[2 * j, first + i] = np.float32(np.float64(np.int16(word & LOW_HALF)) * a)
-                out[2 * j + 1, first + i] = np.float32(np.float64(np.int16(word >> HALF)) * b)
-    for i in range(whole, n):
-        for j in range(words):
-            word = rows[i, j]
-            out[2 * j, i] = np.float32(np.float64(np.int16(word & LOW_HALF)) * gain[2 * j])
-            out[2 * j + 1, i] = np.float32(np.float64(np.int16(word >> HALF)) * gain[2 * j + 1])
-
-
-@jit
-def scale(rows: Array, gain: Array, out: Array) -> None:
-    """Transpose int16 (n, n_chans) of any shape, times `gain` (n_chans,) float64."""
-    n, n_chans = rows.shape
-    for j in range(n_chans):
-        for i in range(n):
-            out[j, i] = np.float32(np.float64(rows[i, j]) * gain[j])
 
 
 @jit

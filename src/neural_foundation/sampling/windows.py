@@ -16,10 +16,11 @@ from pydantic import Field
 
 from ..core.errors import DataError, SignalMismatchError, one_of
 from ..core.specs import SignalSpec, Spec
-from ..recordings import Session, read
+from ..recordings import Session, Signal, read
 
 Indices = NDArray[np.int64]
 Labels = NDArray[np.str_]
+BLOCK = 1 << 20  # samples whose validity is looked at together
 
 
 class Windows(Spec):
@@ -112,19 +113,37 @@ def labelled(
 
 
 def continuous(paths: Sequence[Path], length_s: float, hop_s: float) -> WindowSet:
-    """Return unlabelled windows over whole recordings, every `hop_s`."""
-    rows, spec = [], None
+    """Return unlabelled windows over whole recordings, every `hop_s`; those with an invalid sample are left out.
+
+    DataError where no window is left.
+    """
+    rows, spec, fits = [], None, 0
     for file, path in enumerate(paths):
         with read(path) as session:
             signal = session.signal
             spec = _same(spec, signal.spec, path)
             n, hop = round(length_s * spec.sfreq), max(1, round(hop_s * spec.sfreq))
-            rows += [
-                (file, s, -1, -1, session.subject, session.session_id) for s in range(0, signal.n_times - n + 1, hop)
-            ]
-    if spec is None or not rows:
+            starts = np.arange(0, signal.n_times - n + 1, hop)
+            fits += len(starts)
+            who = session.subject, session.session_id
+            rows += [(file, s, -1, -1, *who) for s in starts[_trusted(signal, starts, n)].tolist()]
+    if spec is None or not fits:
         raise DataError(f"No recording is as long as a window of {length_s} s", remedy="Give shorter windows")
+    if not rows:
+        given = f"Each of the {fits} windows of {length_s} s holds a sample that is not valid"
+        raise DataError(given, remedy="Give shorter windows, or look at the recordings with 'data inspect'")
     return _window_set(spec, length_s, paths, rows)
+
+
+def _trusted(signal: Signal, starts: Indices, n_times: int) -> NDArray[np.bool_]:
+    """Return which windows are valid throughout, (n,); the validity of about a million samples is read at a time."""
+    good = np.zeros(len(starts), np.bool_)
+    many = max(1, BLOCK // max(1, int(starts[1] - starts[0]) if len(starts) > 1 else 1))
+    for at in range(0, len(starts), many):
+        some = starts[at : at + many]
+        bad = np.concatenate([[0], np.cumsum(~signal.valid(int(some[0]), int(some[-1]) + n_times))])
+        good[at : at + many] = bad[some - some[0]] == bad[some - some[0] + n_times]
+    return good
 
 
 def apart(start: Indices, n_times: int) -> Indices:

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from ..core.specs import SignalSpec
 from ..core.stream import Array, Chunk, State, Transducer
-from .base import Operation, SignalOp, forgetting
+from .base import Operation, SignalOp, forgetting, plain_numbers
 
 
 class Align(SignalOp):
@@ -18,10 +18,11 @@ class Align(SignalOp):
     He & Wu (2019, doi:10.1109/TBME.2019.2913914) align by the mean covariance of all trials. Differences here: C is
     an exponentially weighted mean over blocks of `every_s` whose weights sum to one, so it needs no future and
     follows slow drift; it is shrunk towards a multiple of the identity; and no direction is amplified more than
-    `max_gain` times the average one (an average reference leaves a direction without any power). Until `warmup_s`,
-    all channels share one running scale, 1 / rms of what came so far.
+    `max_gain` times the average one (an average reference leaves a direction without any power). Until `warmup_s`
+    (and a block with valid samples), all channels share one running scale, 1 / rms of what came so far.
 
-    Expects signals around zero (after a high-pass). Updates fall on multiples of every_s, whatever the chunks.
+    Expects signals around zero (after a high-pass). Updates fall on multiples of every_s, whatever the chunks. The
+    output has no unit.
     """
 
     kind: Literal["align"] = "align"
@@ -49,7 +50,7 @@ class RunningAlign(Operation):
     """
 
     def __init__(self, signal: SignalSpec, spec: Align) -> None:
-        super().__init__(signal)
+        super().__init__(signal, plain_numbers(signal))
         self._spec = spec
         self._every = max(1, round(spec.every_s * signal.sfreq))
         self._warm = self._every * max(1, int(np.ceil(round(spec.warmup_s * signal.sfreq) / self._every)))
@@ -76,7 +77,7 @@ class RunningAlign(Operation):
             m = min(self._every - place, chunk.n_times - at)
             piece, valid = chunk.values[:, at : at + m], chunk.valid[at : at + m]
             state["block"][:, place : place + m], state["ok"][place : place + m] = piece, valid
-            warm = state["n"] < self._warm
+            warm = state["n"] < self._warm or not state["weight"]
             piece[:] = self._scaled(piece, valid, state) if warm else state["white"] @ piece.astype(np.float64)
             state["n"] += m
             at += m

@@ -24,15 +24,15 @@ def band_taps(low_hz: float, high_hz: float, sfreq: float) -> Array:
     """Return an odd number of taps of a linear-phase filter that passes low_hz..high_hz and no negative frequency.
 
     A Hamming-windowed low-pass, moved to the band's middle and doubled; its transitions are a quarter of the lower
-    edge, at least 2 Hz, no wider than there is room below: 3.3 / width seconds. What it would pass of an offset is
-    taken off, as from a Morlet wavelet.
+    edge, at least 2 Hz, no wider than there is room below the band and up to its mirror image beyond half of the
+    sampling rate: 3.3 / width seconds. What it would pass of an offset is taken off, as from a Morlet wavelet.
     """
     from scipy.signal import firwin
 
-    width = min(max(0.25 * low_hz, 2.0), low_hz)
+    width = min(max(0.25 * low_hz, 2.0), low_hz, sfreq - 2 * high_hz)
     half = (high_hz - low_hz) / 2
     n = int(np.ceil(3.3 / width * sfreq)) | 1
-    slow = firwin(n, min(half + width / 2, 0.499 * sfreq), window="hamming", fs=sfreq)
+    slow = firwin(n, half + width / 2, window="hamming", fs=sfreq)
     turns = np.exp(2j * np.pi * (low_hz + high_hz) / 2 / sfreq * (np.arange(n) - n // 2))
     taps = 2 * slow * turns
     return np.asarray(taps - taps.sum() * slow)

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..core.compiled import jit
 from ..core.stream import Array
-from .kernels import jit
 
 BLOCK = 32
 TINY = 1e-100  # a state below becomes 0: denormal numbers would slow a flat line down

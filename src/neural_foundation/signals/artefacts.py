@@ -12,6 +12,7 @@ from ..core.specs import SignalSpec
 from ..core.stream import Array, State, Transducer
 from .base import SignalOp
 from .blocks import Judged, block_of, eeg_of, in_blocks
+from .features import described
 from .usual import Banks, Usual, stuck
 
 Found = Literal["blink", "muscle", "movement", "clipped"]
@@ -107,7 +108,8 @@ def between(stop_hz: tuple[float, float], sfreq: float) -> Array:
 
 
 def frontal(signal: SignalSpec, channels: list[int]) -> Array:
-    """Return which of the channels see the eyes: EOG, named Fp or AF, or in front of 8 cm in the head frame."""
+    """Return which of the channels see the eyes: EOG, named Fp or AF, or lying 9 cm to the front
+    in the head frame and lower than 9 cm."""
     names, types, places = signal.ch_names, signal.ch_types, signal.positions
     return np.array(
         [
@@ -125,8 +127,7 @@ class RunningArtefacts(Judged):
     def __init__(self, signal: SignalSpec, spec: Artefacts) -> None:
         output = signal
         if spec.output == "flags":
-            types = ("misc",) * len(spec.find)
-            output = SignalSpec(sfreq=signal.sfreq, ch_names=spec.find, ch_types=types, units=("",) * len(spec.find))
+            output = described(signal, [(name, "") for name in spec.find])
         ahead, hold = (in_blocks(s, signal, spec.hop_s) for s in (spec.lookahead_s, spec.hold_s))
         block = block_of(spec.hop_s, signal)
         super().__init__(signal, len(spec.find), block=block, ahead=ahead, hold=hold, output=output)

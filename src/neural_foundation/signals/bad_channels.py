@@ -13,6 +13,7 @@ from ..core.stream import Array, State, Transducer
 from .artefacts import FAST_HZ, STUCK_S, STUCK_SAMPLES, between
 from .base import SignalOp, below_nyquist
 from .blocks import Judged, block_of, eeg_of, in_blocks
+from .features import described
 from .usual import Banks, Usual, stuck
 
 REASONS = ("flat", "noisy", "clipped", "line", "bridged", "disconnected")
@@ -68,7 +69,7 @@ class BadChannels(SignalOp):
 
     @property
     def keeps_topography(self) -> bool:
-        return self.output == "signal"
+        return self.output == "signal" and self.repair != "zero"
 
     def bind(self, signal: SignalSpec) -> Transducer:
         """Return the operation; SignalMismatchError without EEG, too slow, or without the positions to interpolate."""
@@ -116,7 +117,7 @@ class RunningBadChannels(Judged):
         output = signal
         if spec.output == "reasons":
             names = tuple(f"{signal.ch_names[i]}:bad" for i in self._channels)
-            output = SignalSpec(sfreq=signal.sfreq, ch_names=names, ch_types=("misc",) * n, units=("",) * n)
+            output = described(signal, [(name, "") for name in names])
         ahead, hold = (in_blocks(s, signal, HOP_S) for s in (spec.lookahead_s, spec.hold_s))
         block = block_of(HOP_S, signal)
         super().__init__(signal, n * len(REASONS), block=block, ahead=ahead, hold=hold, output=output)

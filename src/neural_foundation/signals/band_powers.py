@@ -45,7 +45,7 @@ class BoundBandPowers(Windowed):
         every = spec.estimator(signal)
         inside = bins_of_bands("band_powers", spec.bands, every.hz, signal)
         self._estimator = every.keep(np.logical_or.reduce(inside))
-        df = every.hz[1] - every.hz[0]
+        df = every.sfreq / every.n_fft
         self._sum = inside[:, np.isin(every.hz, self._estimator.hz)].T * df
         self._whole = np.full(len(self._estimator.hz), df)
         self._scale = spec.scale

@@ -106,6 +106,24 @@ class Operation(Transducer):
         return self.process(self._guard.take(chunk, state["held"]), state)
 
 
+def plain_numbers(signal: SignalSpec) -> SignalSpec:
+    """Return the signal without units of measure, as what divides it by its own size leaves it."""
+    return signal.replace(units=("",) * signal.n_chans)
+
+
+def whole_samples(kind: str, field: str, seconds: float, signal: SignalSpec) -> int:
+    """Return the seconds in samples; SignalMismatchError where they are no whole number of them, at least one."""
+    samples = seconds * signal.sfreq
+    n = round(samples)
+    if n < 1 or abs(n - samples) > 1e-6 * n:
+        raise SignalMismatchError(
+            f"{kind}: {field}={seconds:g} is {samples:g} samples at {signal.sfreq:g} Hz",
+            allowed="a whole number of samples",
+            remedy=f"Give a multiple of {1 / signal.sfreq:g} s, or resample first",
+        )
+    return n
+
+
 def below_nyquist(kind: str, field: str, hz: float | None, signal: SignalSpec) -> None:
     """Raise SignalMismatchError unless `hz` lies below half the sampling rate."""
     nyquist = signal.sfreq / 2

@@ -7,10 +7,9 @@ from typing import Literal
 import numpy as np
 from pydantic import Field, field_validator
 
-from ..core.errors import SignalMismatchError
 from ..core.specs import SignalSpec
 from ..core.stream import Array, Chunk, State, Transducer
-from .base import Operation, SignalOp, forgetting
+from .base import Operation, SignalOp, forgetting, whole_samples
 
 
 class Crossings(SignalOp):
@@ -43,15 +42,7 @@ class Crossings(SignalOp):
 
     def bind(self, signal: SignalSpec) -> Transducer:
         """Return the operation; SignalMismatchError where a bin is no whole number of samples."""
-        samples = self.bin_s * signal.sfreq
-        hop = round(samples)
-        if hop < 1 or abs(hop - samples) > 1e-6 * hop:
-            raise SignalMismatchError(
-                f"crossings: bin_s={self.bin_s:g} is {samples:g} samples at {signal.sfreq:g} Hz",
-                allowed="a whole number of samples",
-                remedy=f"Give a multiple of {1 / signal.sfreq:g} s",
-            )
-        return RunningCrossings(signal, self, hop)
+        return RunningCrossings(signal, self, whole_samples("crossings", "bin_s", self.bin_s, signal))
 
 
 class RunningCrossings(Operation):

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..core.compiled import jit
 from ..core.stream import Array
-from .kernels import jit
 
 TO_SD = np.sqrt(np.pi / 2)  # mean magnitude to standard deviation, for a normal distribution
 

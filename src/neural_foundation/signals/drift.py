@@ -13,9 +13,10 @@ from ..core.specs import SignalSpec
 from ..core.stream import Array, Chunk, State, Transducer
 from .base import Operation, SignalOp
 from .blocks import block_of, eeg_of
+from .features import BANDS, described
 from .usual import Banks
 
-BANDS_HZ = ((1.0, 4.0), (4.0, 8.0), (8.0, 13.0), (13.0, 30.0), (30.0, 45.0))
+BANDS_HZ = tuple(BANDS.values())
 LARGEST = 3.0  # a hop cannot say more than this many standard deviations
 
 
@@ -84,8 +85,8 @@ class RunningDrift(Operation):
 
         self._hop, self._rows = block_of(spec.hop_s, signal), np.array(eeg_of(signal))
         names = ("drift:score", "drift:alarm")
-        output = SignalSpec(sfreq=signal.sfreq / self._hop, ch_names=names, ch_types=("misc", "misc"), units=("", ""))
-        super().__init__(signal, output)
+        output = described(signal, [(name, "") for name in names])
+        super().__init__(signal, output.replace(sfreq=signal.sfreq / self._hop))
         nyquist = 0.45 * signal.sfreq
         edges = [(a, min(b, nyquist)) for a, b in BANDS_HZ if a < nyquist]
         bank = {f"{a:g}": butter(2, (a, b), "bandpass", fs=signal.sfreq, output="sos") for a, b in edges}

@@ -7,25 +7,12 @@ over blocks that are transposed into a small float64 scratch: that is what the c
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar
-
-import numba
 import numpy as np
 
+from ..core.compiled import jit
 from ..core.stream import Array
 
-F = TypeVar("F", bound=Callable[..., object])
 LARGEST = np.float32(np.finfo(np.float32).max)
-
-
-def jit(function: F) -> F:
-    """Compile without the GIL, cached on disk where some cache folder can be written."""
-    try:
-        compiled: F = numba.njit(nogil=True, cache=True, error_model="numpy")(function)
-    except RuntimeError:  # a read-only installation without a home: compile in every process
-        compiled = numba.njit(nogil=True, error_model="numpy")(function)
-    return compiled
 
 
 @jit

@@ -11,8 +11,9 @@ from ..core.errors import SignalMismatchError, one_of
 from ..core.specs import SignalSpec
 from ..core.stream import Array, Chunk, State, Transducer
 from .base import Operation, SignalOp
+from .blocks import eeg_of
+from .spherical import spline_kernel
 
-TERMS = 50  # of the Legendre series, as in MNE
 BLOCK = 4096  # samples mixed at a time
 
 
@@ -65,7 +66,7 @@ class Laplacian(SignalOp):
 
 def _placed(signal: SignalSpec) -> tuple[list[int], Array]:
     """Return the EEG channels and their positions (n, 3)."""
-    eeg = [i for i in range(signal.n_chans) if not signal.ch_types or signal.ch_types[i] == "eeg"]
+    eeg = eeg_of(signal)
     places = {i: signal.positions[i] if signal.positions else None for i in eeg}
     missing = [signal.ch_names[i] for i in eeg if places[i] is None]
     if missing or not eeg:
@@ -123,11 +124,11 @@ def csd_matrix(places: Array, *, stiffness: int, ridge: float, sphere: tuple[flo
     x, y, z, radius = sphere or fitted_sphere(places)
     unit = places - (x, y, z)
     unit = unit / np.linalg.norm(unit, axis=1, keepdims=True)
-    cosines = np.clip(unit @ unit.T, -1, 1)
-    inverse = np.linalg.inv(_legendre(cosines, stiffness) + ridge * np.eye(len(places)))
+    cosines = unit @ unit.T
+    inverse = np.linalg.inv(spline_kernel(cosines, stiffness) + ridge * np.eye(len(places)))
     sums = inverse.sum(0)
     coefficients = inverse - np.outer(inverse.sum(1), sums) / sums.sum()
-    density: Array = _legendre(cosines, stiffness - 1) @ coefficients / radius**2
+    density: Array = spline_kernel(cosines, stiffness - 1) @ coefficients / radius**2
     return density
 
 
@@ -145,15 +146,6 @@ def fitted_sphere(places: Array) -> tuple[float, float, float, float]:
     centre = solved[:3]
     radius = float(np.sqrt(solved[3] + centre @ centre))
     return float(centre[0]), float(centre[1]), float(centre[2]), radius
-
-
-def _legendre(cosines: Array, order: int) -> Array:
-    """Return sum over n of (2n + 1) / (n (n + 1))^order P_n(cos) / 4 pi."""
-    from numpy.polynomial.legendre import legval
-
-    n = np.arange(1, TERMS + 1, dtype=np.float64)
-    series: Array = legval(cosines, np.concatenate([[0.0], (2 * n + 1) / ((n * (n + 1)) ** order * 4 * np.pi)]))
-    return series
 
 
 def _in_density(signal: SignalSpec, eeg: list[int]) -> SignalSpec:

@@ -7,12 +7,11 @@ from typing import Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from ..core.errors import SignalMismatchError
 from ..core.specs import SignalSpec
 from ..core.stream import Array, Chunk, State, Transducer
 from .analytic import FilterBank, Resonators, band_taps
-from .base import SignalOp, below_nyquist
-from .features import Bands, check_bands, of_channels
+from .base import SignalOp, below_nyquist, whole_samples
+from .features import Bands, check_bands, decibels, of_channels
 
 LFP_BANDS: Bands = {
     "delta": (1.0, 4.0),
@@ -22,7 +21,6 @@ LFP_BANDS: Bands = {
     "gamma": (30.0, 70.0),
     "high_gamma": (70.0, 150.0),
 }
-QUIETEST_DB = -300.0
 Gives = Literal["amplitude", "power", "log_power"]
 
 
@@ -57,14 +55,7 @@ class LfpBands(SignalOp):
         """Return the operation; SignalMismatchError where a band or every_s does not fit the sampling rate."""
         for name, (_, high) in self.bands.items():
             below_nyquist("lfp_bands", f"the upper edge of '{name}'", high, signal)
-        hop = round(self.every_s * signal.sfreq)
-        samples = self.every_s * signal.sfreq
-        if hop < 1 or abs(hop - samples) > 1e-6 * hop:
-            raise SignalMismatchError(
-                f"lfp_bands: every_s={self.every_s:g} is {samples:g} samples at {signal.sfreq:g} Hz",
-                allowed="a whole number of samples",
-                remedy=f"Give a multiple of {1 / signal.sfreq:g} s, or resample first",
-            )
+        hop = whole_samples("lfp_bands", "every_s", self.every_s, signal)
         unit = {"amplitude": "{}", "power": "{}^2", "log_power": "dB"}[self.gives]
         output = of_channels(signal, [(name, unit) for name in self.bands]).replace(sfreq=signal.sfreq / hop)
         mean = BlockMean(signal, len(self.bands), hop, self.gives)
@@ -93,7 +84,7 @@ class BlockMean:
         means = np.empty((n_chans, n_bands, n))
         self._kernel(analytic, self.hop, self.gives == "amplitude", state["sums"], filled, means)
         if self.gives == "log_power":
-            means = np.maximum(10 * np.log10(np.maximum(means, 1e-300)), QUIETEST_DB)
+            means = decibels(means)
         good = np.concatenate([np.full(filled, state["open_ok"]), valid])
         state["filled"], state["n_out"] = len(good) - n * self.hop, start + n
         state["open_ok"] = bool(good[n * self.hop :].all())

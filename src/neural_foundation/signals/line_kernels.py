@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..core.compiled import jit
 from ..core.stream import Array
-from .kernels import jit
 
 PULL, BACK = 0.2, 0.002
 

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from ..core.specs import SignalSpec
 from ..core.stream import Transducer
-from .base import SignalOp, forgetting
+from .base import SignalOp, forgetting, plain_numbers
 from .rows import Rows, Step
 
 
@@ -39,4 +39,4 @@ class Normalise(SignalOp):
 
         params = np.array([forgetting(self.time_constant_s, signal.sfreq), self.floor_v, self.mode == "global"])
         step = Step(MOMENTS, params, 1 + 2 * signal.n_chans)
-        return Rows(signal, [step], settle_s=min(1.0, self.time_constant_s))
+        return Rows(signal, [step], settle_s=min(1.0, self.time_constant_s), output=plain_numbers(signal))

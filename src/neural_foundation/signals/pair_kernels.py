@@ -11,8 +11,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from ..core.compiled import jit
 from ..core.stream import Array
-from .kernels import jit
 
 NOTHING = 1e-10  # of |S|: an imaginary part below it is rounding
 

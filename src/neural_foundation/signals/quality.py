@@ -76,7 +76,7 @@ def quality(
 
     Give a session, a signal, or the path of a recording. `artefacts` and `drift` set other thresholds. The line noise
     is the mean power density within 1 Hz of 50 and of 60 Hz over that 2 to 5 Hz away, in dB (spectra of 2 s, Hann).
-    SignalMismatchError without EEG channels or below 100 Hz; RecordingError where the file cannot be read.
+    SignalMismatchError without EEG channels or below 75 Hz; RecordingError where the file cannot be read.
     """
     if isinstance(recording, str | Path):
         with read(recording) as session:
@@ -101,7 +101,7 @@ class _Tallies:
 
     def __init__(self, spec: SignalSpec, mains_hz: float, artefacts: Artefacts, drift: Drift) -> None:
         self.spec, self._artefacts = spec, artefacts
-        self.eeg = eeg_of(spec)
+        self.eeg, self._heard = eeg_of(spec), eeg_of(spec, "eeg", "eog")
         mains = mains_hz if mains_hz < spec.sfreq / 2 else None
         bad = BadChannels(output="reasons", repair="none", mains_hz=mains)
         ops = (artefacts.model_copy(update={"output": "flags"}), bad, drift)
@@ -116,6 +116,9 @@ class _Tallies:
         self.score, self.alarms, self.n_columns = 0.0, [], 0  # type: ignore[var-annotated]
 
     def take(self, chunk: Chunk) -> None:
+        """Count a chunk; a time whose EEG or EOG is not finite is no usable one, whatever the recording says of it."""
+        finite: Array = np.all(np.isfinite(chunk.values[self._heard]), 0)
+        chunk = Chunk(chunk.values, chunk.valid & finite, chunk.start)
         outs = []
         for i, bound in enumerate(self._bound):
             out, self._states[i] = bound.step(chunk, self._states[i])

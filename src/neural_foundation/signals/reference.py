@@ -11,6 +11,7 @@ from ..core.errors import SignalMismatchError
 from ..core.specs import Position, SignalSpec
 from ..core.stream import Chunk, State, Transducer
 from .base import Operation, SignalOp
+from .blocks import eeg_of
 from .montages import montage_channels, montage_pairs
 from .pick import indices_of
 from .rows import Rows, Step
@@ -38,6 +39,10 @@ class Reference(SignalOp):
         None, description="bipolar derivations by name; an electrode that is missing is an error"
     )
 
+    @property
+    def keeps_topography(self) -> bool:
+        return not (self.pairs or self.montage)
+
     @model_validator(mode="after")
     def _one_way(self) -> Reference:
         if self.pairs and self.montage:
@@ -59,7 +64,7 @@ class Reference(SignalOp):
         if self.montage:
             own, pairs = montage_channels(self.montage, signal), montage_pairs(self.montage)
             return Bipolar(signal, tuple((own[a], own[b]) for a, b in pairs), tuple(f"{a}-{b}" for a, b in pairs))
-        eeg = [i for i in range(signal.n_chans) if not signal.ch_types or signal.ch_types[i] == "eeg"]
+        eeg = eeg_of(signal)
         if not eeg:
             raise SignalMismatchError(
                 f"reference: no channel is EEG, the types are {sorted(set(signal.ch_types))}",

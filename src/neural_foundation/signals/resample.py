@@ -20,7 +20,8 @@ class Resample(SignalOp):
     """Resamples with the anti-aliasing filter of `scipy.signal.resample_poly` (Kaiser 5.0, 20 output periods long).
 
     Of n samples ceil(n * up / down) come out. phase 'linear' waits for half the filter, ten periods of the lower
-    rate (the declared look-ahead); 'minimum' does not wait, and bends phases near the cut-off.
+    rate (the declared look-ahead); 'minimum' does not wait, and bends phases near the cut-off. Of an electrode's offset
+    this filter makes a ripple of up to 0.07 %, as scipy's does: put a high-pass before it.
     """
 
     kind: Literal["resample"] = "resample"
@@ -30,8 +31,6 @@ class Resample(SignalOp):
     def bind(self, signal: SignalSpec) -> Transducer:
         """Return the operation; SignalMismatchError where the two rates have no small common multiple."""
         ratio = Fraction(self.sfreq / signal.sfreq).limit_denominator(LARGEST_FACTOR)
-        if ratio == 1 and self.sfreq == signal.sfreq:
-            return Unchanged(signal)
         up, down = ratio.numerator, ratio.denominator
         if not up or up > LARGEST_FACTOR or abs(up * signal.sfreq / down / self.sfreq - 1) > 1e-9:
             raise SignalMismatchError(
@@ -39,6 +38,8 @@ class Resample(SignalOp):
                 allowed=f"whole numbers up to {LARGEST_FACTOR}",
                 remedy=f"Choose a rate that divides the recording's, e.g. {signal.sfreq / 2:g}",
             )
+        if up == down:  # rates that differ by rounding are one rate
+            return Unchanged(signal, signal.replace(sfreq=self.sfreq))
         from .fir import Polyphase
 
         return Polyphase(

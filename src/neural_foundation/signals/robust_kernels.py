@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..core.compiled import jit
 from ..core.stream import Array
-from .kernels import jit
 
 BLOCK = 32
 MAD_TO_SD = 1.4826  # median absolute deviation to standard deviation, for a normal distribution

@@ -11,6 +11,7 @@ from ..core.errors import SignalMismatchError
 from ..core.specs import SignalSpec
 from ..core.stream import Chunk, State, Transducer
 from .base import Operation, SignalOp, forgetting
+from .blocks import eeg_of
 
 SMALLEST_SPREAD = 0.1  # of the median: channels that are all alike must not make each other outliers
 
@@ -37,7 +38,7 @@ class RobustReference(SignalOp):
 
     def bind(self, signal: SignalSpec) -> Transducer:
         """Return the operation; SignalMismatchError with fewer than three EEG channels."""
-        eeg = [i for i in range(signal.n_chans) if not signal.ch_types or signal.ch_types[i] == "eeg"]
+        eeg = eeg_of(signal)
         if len(eeg) < 3:
             raise SignalMismatchError(
                 f"robust_reference: {len(eeg)} channels are EEG, too few to tell which is bad",

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..core.compiled import jit
 from ..core.stream import Array
-from .kernels import hold_finite, jit
+from .kernels import hold_finite
 
 BLOCK = 32
 TINY = 1e-100

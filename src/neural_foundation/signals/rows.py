@@ -29,10 +29,12 @@ class Step:
 class Rows(Operation):
     """Steps one after the other, on every row of samples. State: their memory, float64, and the samples seen."""
 
-    def __init__(self, signal: SignalSpec, steps: Sequence[Step], *, settle_s: float = 0.0) -> None:
+    def __init__(
+        self, signal: SignalSpec, steps: Sequence[Step], *, settle_s: float = 0.0, output: SignalSpec | None = None
+    ) -> None:
         from . import row_kernels
 
-        super().__init__(signal)
+        super().__init__(signal, output)
         self.steps, self.settle_s = tuple(steps), settle_s
         starts = [0, *accumulate(len(s.params) for s in self.steps)]
         own = [0, *accumulate(_aligned(s.memory) for s in self.steps)]
@@ -70,4 +72,4 @@ def _aligned(size: int) -> int:
 def united(parts: Sequence[Rows]) -> Rows:
     """Return neighbours as one operation."""
     steps = [s for p in parts for s in p.steps]
-    return Rows(parts[0].input, steps, settle_s=sum(p.settle_s for p in parts))
+    return Rows(parts[0].input, steps, settle_s=sum(p.settle_s for p in parts), output=parts[-1].output)

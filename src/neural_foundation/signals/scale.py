@@ -12,9 +12,15 @@ from ..core.stream import Transducer
 from .base import SignalOp
 from .rows import Rows, Step
 
+PREFIXES = {1e3: "m", 1e6: "u", 1e9: "n"}
+
 
 class Scale(SignalOp):
-    """Multiplies every channel by `gain`; 1e6 turns volts into microvolts for a model that wants them."""
+    """Multiplies every channel by `gain`; 1e6 turns volts into microvolts for a model that wants them.
+
+    A gain of 1e3, 1e6 or 1e9 makes channels in V ones in mV, uV or nV. Any other leaves the units as they are: it
+    corrects a calibration.
+    """
 
     kind: Literal["scale"] = "scale"
     gain: float = Field(description="the factor", allow_inf_nan=False)
@@ -23,4 +29,7 @@ class Scale(SignalOp):
         """Return the operation; any signal will do."""
         from .row_kernels import GAIN
 
-        return Rows(signal, [Step(GAIN, np.array([np.float32(self.gain)]))])
+        units = signal.units or ("V",) * signal.n_chans
+        prefixed = tuple(PREFIXES.get(self.gain, "") + u if u == "V" else u for u in units)
+        output = signal if prefixed == units else signal.replace(units=prefixed)
+        return Rows(signal, [Step(GAIN, np.array([np.float32(self.gain)]))], output=output)

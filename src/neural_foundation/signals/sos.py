@@ -33,5 +33,5 @@ def fuse(filters: list[SosFilter]) -> SosFilter:
     """Return one filter for several in a row: float64 between them, the steady state that of the whole."""
     head = filters[0]
     fused = SosFilter(head.input, np.vstack([f.sos for f in filters]), settle=head.settle)
-    fused.settle_s = sum(f.settle_s for f in filters)
+    fused.settle_s, fused.output = sum(f.settle_s for f in filters), filters[-1].output
     return fused

@@ -25,18 +25,18 @@ def spline_matrix(source: Array, target: Array) -> Array:
     A ridge of 1e-5 on the diagonal of the spline kernel, as MNE has it, keeps near neighbours from amplifying noise.
     """
     n = len(source)
-    kernel = _kernel(source @ source.T) + RIDGE * np.eye(n)
+    kernel = spline_kernel(source @ source.T) + RIDGE * np.eye(n)
     system = np.block([[kernel, np.ones((n, 1))], [np.ones((1, n)), np.zeros((1, 1))]])
-    right = np.concatenate([_kernel(target @ source.T), np.ones((len(target), 1))], 1)
+    right = np.concatenate([spline_kernel(target @ source.T), np.ones((len(target), 1))], 1)
     matrix: Array = right @ np.linalg.pinv(system)[:, :n]
     return matrix
 
 
-def _kernel(cosines: Array) -> Array:
-    """Return g(cos) = sum over n of (2n + 1) / (n (n + 1))^m P_n(cos) / 4 pi."""
+def spline_kernel(cosines: Array, order: int = STIFFNESS) -> Array:
+    """Return sum over n of (2n + 1) / (n (n + 1))^order P_n(cos) / 4 pi, 50 terms of it, as MNE has it."""
     from numpy.polynomial.legendre import legval
 
     n = np.arange(1, TERMS + 1, dtype=np.float64)
-    factors = np.concatenate([[0.0], (2 * n + 1) / ((n * (n + 1)) ** STIFFNESS * 4 * np.pi)])
-    g: Array = legval(np.clip(cosines, -1, 1), factors)
-    return g
+    factors = np.concatenate([[0.0], (2 * n + 1) / ((n * (n + 1)) ** order * 4 * np.pi)])
+    series: Array = legval(np.clip(cosines, -1, 1), factors)
+    return series

@@ -31,7 +31,8 @@ class Wavelet(SignalOp):
     signal convolved with it, at the middle of each hop: column k at input sample k hop + hop // 2.
 
     power : |y|^2 with w of energy 2, over sfreq, in V^2/Hz: tfr_array_morlet's power over sfreq. amplitude : |y| scaled
-    so that a sine of that frequency gives its amplitude, in V. phase : of y, in radians, 0 at a cosine's peak.
+    so that a sine of that frequency gives its amplitude, in V (below 3 cycles, on average over its phase). phase : of
+    y, in radians, 0 at a cosine's peak.
 
     Look-ahead: half the longest wavelet, less half a hop. Only the columns are computed, not every sample. A column is
     valid where the longest wavelet lies in valid samples. What is constant over it does not count.
@@ -79,6 +80,12 @@ def morlet(hz: float, n_cycles: float, sfreq: float) -> Array:
     return np.asarray(wave * np.sqrt(2) / np.linalg.norm(wave))
 
 
+def _heard(wave: Array, hz: float, sfreq: float) -> float:
+    """Return what a wavelet hears of exp(2 pi i hz t); half of that is what it hears of a sine, on average."""
+    turns = np.exp(-2j * np.pi * hz / sfreq * (np.arange(len(wave)) - len(wave) // 2))
+    return float(np.abs(wave @ turns))
+
+
 class BoundWavelet(Windowed):
     """Each column is the product of its window and the wavelets, turned round: a convolution at those places alone."""
 
@@ -90,7 +97,7 @@ class BoundWavelet(Windowed):
             row[begin : begin + len(wave)] = wave.conj()
         self._bank = np.concatenate([bank.real, bank.imag]).T.copy()
         self._output = spec.output
-        self._height = np.array([2 / np.abs(w).sum() for w in waves])
+        self._height = np.array([2 / _heard(w, f, signal.sfreq) for w, f in zip(waves, spec.frequencies, strict=True)])
 
     def features(self, windows: Array) -> Array:
         flat = windows.reshape(-1, self.window).astype(np.float64)

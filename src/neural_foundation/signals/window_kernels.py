@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from ..core.compiled import jit
 from ..core.stream import Array
-from .kernels import jit
 
 
 @jit

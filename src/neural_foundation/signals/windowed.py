@@ -59,6 +59,7 @@ class Windowed(Operation):
         super().__init__(signal, output.replace(sfreq=signal.sfreq / self.hop))
         self._ahead = max(0, (self.window - self.hop + 1) // 2) if spec.place == "centre" else 0
         self.lookahead_s = self._ahead / signal.sfreq
+        self.settle_s = max(0, self.window - self.hop - self._ahead) / signal.sfreq  # what a window reaches back
 
     @abstractmethod
     def features(self, windows: Array) -> Array:

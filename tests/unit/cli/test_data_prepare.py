@@ -226,13 +226,16 @@ def test_an_output_inside_the_input_is_no_input(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("signal: []", r"holds 'signal'. Allowed: 'dataset', 'signals', 'windows' or 'step'"),
+        ("signal: []", r"holds 'signal'. Allowed: 'dataset', 'signals', 'windows', 'step' or 'quality'"),
         ("- 1", "holds no mapping"),
         ("signals: [{kind: notsch}]", "Unknown kind 'notsch' for signals. Did you mean 'notch'?"),
         ("windows: {length: 2}", "unknown field 'length'. Did you mean 'length_s'?"),
         ("dataset: {kind: eegmat}", "fields of dataset 'recordings'"),
         ("dataset: {pattrn: x}", "unknown field 'pattrn'. Did you mean 'pattern'?"),
         ("dataset: {events: {left: a, right: a}}", "a decoder needs two classes"),
+        ("quality: maybe", "The config's quality is 'maybe'. Allowed: true, false or {mains_hz: 60}"),
+        ("quality: {mains: 60}", "unknown field 'mains'. Did you mean 'mains_hz'?"),
+        ("quality: {mains_hz: 55}", "field 'mains_hz': Input should be 50 or 60"),
         ("stages: {}", "has 0 stages of kind 'prepare'"),
     ],
 )

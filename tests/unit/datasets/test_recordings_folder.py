@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from neural_foundation.core.kinds import KindTable
 from neural_foundation.core.schema import inline
 from neural_foundation.core.specs import digest, identity
 from neural_foundation.datasets import DATASETS
-from neural_foundation.datasets.recordings_folder import Recordings
+from neural_foundation.datasets.recordings_folder import Recordings, _id
 
 Edf = Callable[..., Path]
 EVENTS = {"T1": "left", "T2": "right"}
@@ -194,3 +195,19 @@ def test_the_order_of_the_classes_is_part_of_the_key(tmp_path: Path) -> None:
 def test_an_editor_is_told_of_a_mapping() -> None:
     assert isinstance(DATASETS, KindTable)
     assert inline(Recordings)["properties"]["events"]["type"] == "object"
+
+
+def test_ids_can_name_folders_whatever_the_file_is_named() -> None:
+    long = [_id(Path("a" * 240 + end + ".edf")) for end in ("b", "c")]
+    assert long[0] != long[1]
+    assert all(len(name.encode()) <= 180 and name.startswith("a" * 100) for name in long)
+    assert _id(Path(os.fsdecode(b"x/a\xff.edf"))) == r"x-a\udcff"
+    assert _id(Path("x/ü.fif.gz")) == "x-ü"
+
+
+def test_a_folder_whose_name_is_no_utf8_names_a_subject(tmp_path: Path) -> None:
+    file = tmp_path / os.fsdecode(b"p\xff") / "a.edf"
+    file.parent.mkdir()
+    file.write_bytes(b"0")
+    (item,) = make(tmp_path).items()
+    assert (item.subject, item.id) == (r"p\udcff", r"p\udcff-a")

@@ -294,6 +294,25 @@ class TestPrepare:
         assert dataset.info.licence
 
 
+@pytest.mark.parametrize(
+    "features",
+    [
+        {"kind": "band_powers", "window_s": 0.5, "hop_s": 0.05, "bands": {"low": [4, 12], "high": [12, 30]}},
+        {"kind": "reference", "pairs": [["Cz", "Pz"]]},
+    ],
+)
+def test_what_is_no_potential_any_more_has_no_scalp_map(features: dict[str, Any], tmp_path: Path) -> None:
+    recording(tmp_path / "data" / "ann" / "run1.edf", 0)
+    changes = {
+        "prepare__dataset__events": {"left": "left", "right": "right"},
+        "prepare__signals": [features],
+        "bands__model": "majority",
+    }
+    plan = planned(tmp_path, **changes)
+    run(plan, stage="evaluate")
+    assert "patterns" not in read_json(only(plan, "evaluate").path("scores.json"))
+
+
 def test_history_of_an_estimator_gives_no_curve(done: Plan, tmp_path: Path) -> None:
     from neural_foundation.pipeline.stages.report import _curve
 

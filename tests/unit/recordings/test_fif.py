@@ -40,7 +40,15 @@ def test_triggers_are_events_and_no_signal(tmp_path: Path) -> None:
 def test_meg_keeps_its_unit_and_type(tmp_path: Path) -> None:
     with read(save(raw_of(VALUES * 1e-8, ["mag", "mag", "eeg"]), tmp_path / "a_raw.fif")) as session:
         assert session.signal.spec.ch_types == ("mag", "mag", "eeg")
+        assert session.signal.spec.units == ("T", "T", "V")
         np.testing.assert_allclose(session.signal.read(), VALUES * 1e-8, rtol=1e-6)
+
+
+def test_units_are_those_that_the_file_states(tmp_path: Path) -> None:
+    with read(save(raw_of(VALUES, ["grad", "temperature", "misc"]), tmp_path / "a_raw.fif")) as session:
+        assert session.signal.spec.units == ("T/m", "degC", "V")
+    with read(save(raw_of(VALUES, ["eeg", "eog", "misc"]), tmp_path / "b_raw.fif")) as session:
+        assert session.signal.spec.units == ()
 
 
 def test_skipped_stretches_are_not_valid(tmp_path: Path) -> None:

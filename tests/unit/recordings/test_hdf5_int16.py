@@ -15,6 +15,7 @@ from neural_foundation.core.errors import DataError, RecordingError, SpecError
 from neural_foundation.core.specs import SignalSpec
 from neural_foundation.core.stream import Chunk
 from neural_foundation.recordings import read, write_session, write_whole_session
+from neural_foundation.recordings.hdf5_int16 import scaled, stored
 
 SPEC = SignalSpec(sfreq=100.0, ch_names=("C3", "Cz", "C4"))
 STEP = 1e-7
@@ -100,3 +101,22 @@ def test_gains_that_cannot_be_used(tmp_path: Path, values: np.ndarray, gain: np.
             file["channels/gain"] = gain
     with pytest.raises(RecordingError, match="gain|channels"):
         read(path)
+
+
+@pytest.mark.parametrize("n_chans", [1, 2, 3, 64])
+@pytest.mark.parametrize("n_times", [0, 1, 31, 33, 200])
+def test_the_compiled_passes_give_what_numpy_gives(n_chans: int, n_times: int) -> None:
+    make = np.random.default_rng(n_chans)
+    rows = make.integers(-32768, 32768, (n_times, n_chans)).astype(np.int16)
+    gain = make.uniform(1e-9, 1e-3, n_chans)
+    want = (rows * gain).T.astype(np.float32)
+    for given in (rows, np.asfortranarray(rows), np.repeat(rows, 2, 0)[::2]):
+        got = scaled(given, gain)
+        np.testing.assert_array_equal(got, want)
+        assert got.flags.carray
+    spec = SignalSpec(sfreq=1.0, ch_names=tuple(f"c{i}" for i in range(n_chans)))
+    values = make.integers(-65535, 65536, (n_chans, n_times)).astype(np.float32) / 4  # ties, and both ends
+    for like in (values, values.astype(float), np.asfortranarray(values)):
+        got = stored(Chunk.of(like), spec, 0.5)
+        np.testing.assert_array_equal(got, np.rint(values.T.astype(float) / 0.5).astype(np.int16))
+        assert got.flags.carray

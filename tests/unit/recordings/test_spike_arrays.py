@@ -152,6 +152,15 @@ def test_a_bomb_is_refused(tmp_path: Path) -> None:
         opened(path)
 
 
+def test_a_bomb_that_keeps_its_word_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "b.npz"
+    np.savez_compressed(path, times_s=np.zeros(9_000_000), units=np.zeros(9_000_000, np.uint8))
+    with pytest.raises(RecordingError, match=r"'times_s.npy' claims 72000128 bytes from \d+"):
+        opened(path)
+    np.savez_compressed(path, times_s=np.zeros(100_000), units=np.zeros(100_000, np.int64))
+    assert len(opened(path)) == 100_000
+
+
 @pytest.mark.parametrize("shape", [(2**40,), (2**31, 2**31), (200, 2)])
 def test_a_hostile_size_is_not_allocated(tmp_path: Path, shape: tuple[int, ...]) -> None:
     path = make_pair(tmp_path, WANTED)

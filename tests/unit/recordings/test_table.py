@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,28 @@ def test_hdf5_with_damaged_line_ends(tmp_path: Path) -> None:
         (tmp_path / "x.h5").write_bytes(damaged.ljust(500))
         with pytest.raises(RecordingError, match=rf"line-ending conversion \({which}\) damaged it"):
             read(tmp_path / "x.h5")
+
+
+@pytest.mark.parametrize("name", ["a.edf", "a.csv", "a.npy", "a.h5", "a.vhdr", "a.mat", "a.fif", "a.unknown"])
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(RecordingError, match="a pipe, a socket or a device"):
+        read(tmp_path / name)
+
+
+def test_a_name_that_is_no_utf8(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"a\xff.csv")
+    path.write_text("a\n1\n2\n")
+    with pytest.raises(RecordingError, match=r"a\\udcff.csv: its name is not UTF-8") as caught:
+        read(path)
+    str(caught.value).encode()
+
+
+def test_a_name_too_long_for_a_layout_beside_it(tmp_path: Path) -> None:
+    path = tmp_path / f"{'a' * 250}.csv"
+    path.write_text("a\n1\n2\n")
+    with pytest.raises(RecordingError, match="layout"):
+        read(path)
 
 
 def test_upper_case_extension_and_text_path(edf: Any) -> None:

@@ -98,6 +98,18 @@ def test_continuous_windows_cover_the_recording_without_labels(tmp_path: Path) -
         continuous([recording(tmp_path / "q.h5")], 20.0, 1.0)
 
 
+@pytest.mark.parametrize("block", [1 << 20, 30, 1])
+def test_continuous_windows_hold_only_valid_samples(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int
+) -> None:
+    monkeypatch.setattr("neural_foundation.sampling.windows.BLOCK", block)
+    path = recording(tmp_path / "r.h5", invalid=slice(35, 41))
+    assert continuous([path], 1.0, 0.5).start.tolist() == [0, 5, 10, 15, 20, 25, *range(45, 91, 5)]
+    assert continuous([path], 1.0, 2.0).start.tolist() == [0, 20, 60, 80]
+    with pytest.raises(DataError, match=r"Each of the 2 windows of 7.0 s holds a sample that is not valid"):
+        continuous([path], 7.0, 2.0)
+
+
 def test_one_class_is_enough_to_replay(tmp_path: Path) -> None:
     path = recording(tmp_path / "r.h5", labels=("x", "x"))
     assert len(labelled([path], Windows(length_s=2.0), ["x", "y"], one_class="allow")) == 2

@@ -67,3 +67,12 @@ def test_invalid_blocks_teach_nothing(eeg: SignalSpec, mixed: np.ndarray) -> Non
     got, _ = op.step(Chunk(wild, valid), op.start())
     want, _ = op.step(Chunk.of(np.delete(mixed, slice(1000, 1250), 1)), op.start())
     np.testing.assert_array_equal(got.values[:, 1250:], want.values[:, 1000:])
+
+
+def test_a_stream_that_begins_late_is_scaled_until_there_is_a_covariance(eeg: SignalSpec, mixed: np.ndarray) -> None:
+    op, valid = Align(warmup_s=2).bind(eeg), np.ones(5000, bool)
+    valid[:600] = False
+    got = op.step(Chunk(mixed.copy(), valid, 0), op.start())[0].values
+    n = 150
+    want = mixed[:, 599 + n] / np.sqrt(np.mean(mixed[:, 600 : 600 + n].astype(float) ** 2))
+    np.testing.assert_allclose(got[:, 599 + n], want, rtol=1e-5)

@@ -90,3 +90,8 @@ def test_an_invalid_sample_spoils_the_windows_that_hold_it(eeg: SignalSpec, nois
     bad = [k for k in range(80) if (k + 1) * 25 < 250 or (k + 1) * 25 - 250 <= 1000 < (k + 1) * 25]
     np.testing.assert_array_equal(np.flatnonzero(~got.valid), bad)
     assert not got.values[:, bad].any()
+
+
+def test_a_segment_of_one_sample_has_one_frequency(eeg: SignalSpec, noise: np.ndarray) -> None:
+    op = BandPowers(window_s=0.008, hop_s=0.004, bands={"all": (0, 5)}).bind(eeg)
+    assert (run(op, noise).values == 0).all()  # each is centred on itself

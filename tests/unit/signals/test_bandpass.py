@@ -139,3 +139,18 @@ def test_an_edge_at_nyquist_is_refused(eeg: SignalSpec) -> None:
 def test_wrong_settings_are_refused(fields: dict[str, object], message: str) -> None:
     with pytest.raises(SpecError, match=message):
         SIGNALS.parse({"kind": "bandpass", **fields})
+
+
+@pytest.mark.parametrize("order", [1, 2, 3, 5])
+@pytest.mark.parametrize(("low", "high", "kind"), [(1, None, "highpass"), (None, 40, "lowpass")])
+def test_zero_phase_pads_as_scipy_does_at_every_order(
+    eeg: SignalSpec, noise: np.ndarray, order: int, low: float | None, high: float | None, kind: str
+) -> None:
+    got = run(Bandpass(low_hz=low, high_hz=high, order=order, method="zero_phase").bind(eeg), noise)
+    sos = ss.butter(order, low or high, kind, fs=FS, output="sos")
+    assert relative(got.values, ss.sosfiltfilt(sos, noise.astype(float))) < 1e-6
+
+
+def test_a_minimum_phase_filter_leaves_nothing_of_an_offset(eeg: SignalSpec) -> None:
+    op = Bandpass(low_hz=1, high_hz=40, method="fir", phase="minimum").bind(eeg)
+    assert np.abs(run(op, np.full((5, 2000), 0.1, np.float32)).values).max() < 1e-12

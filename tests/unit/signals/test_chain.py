@@ -212,3 +212,26 @@ def test_a_chain_of_picks_guards_its_output(eeg: SignalSpec, noise: np.ndarray) 
 def test_an_empty_stream_gives_an_empty_output(eeg: SignalSpec) -> None:
     got = run(chain(ops(BAND, DOWN, {"kind": "align"}), eeg), np.zeros((5, 0), np.float32))
     assert got.values.shape == (5, 0)
+
+
+@pytest.mark.parametrize("place", ["end", "centre"])
+def test_after_a_gap_no_window_holds_what_a_filter_had_not_settled_on(
+    eeg: SignalSpec, noise: np.ndarray, place: str
+) -> None:
+    powers = {"kind": "band_powers", "window_s": 2, "hop_s": 0.1, "place": place}
+    bound = chain(ops({"kind": "bandpass", "low_hz": 2}, powers), eeg, on_gap="reset")
+    settle = bound.parts[0].settle_s  # type: ignore[attr-defined]
+    values = np.tile(noise, (1, 3))
+    _, state = bound.step(Chunk.of(values[:, :1000]), bound.start())
+    out, _ = bound.step(Chunk.of(values[:, 2000:], 2000), state)
+    first = int(np.argmax(out.valid))
+    begins = (first + 1) * 0.1 + bound.lookahead_s - 2  # of the first valid column's window, after the gap
+    assert out.valid[first:].all()
+    assert settle - 1e-9 <= begins < settle + 0.11
+
+
+def test_filters_made_one_keep_what_the_last_gives(eeg: SignalSpec) -> None:
+    counts = eeg.replace(units=("",) * 5)
+    bound = chain(ops({"kind": "firing_rates", "kernel": "exponential"}, {"kind": "scale", "gain": 2}), counts)
+    assert len(bound.parts) == 1
+    assert set(bound.parts[0].output.units) == set(bound.output.units) == {"Hz"}

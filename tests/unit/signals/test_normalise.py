@@ -7,7 +7,12 @@ import pytest
 
 from neural_foundation.core.specs import SignalSpec
 from neural_foundation.core.stream import Chunk, run
+from neural_foundation.signals import chain
+from neural_foundation.signals.align import Align
+from neural_foundation.signals.band_powers import BandPowers
+from neural_foundation.signals.bandpass import Bandpass
 from neural_foundation.signals.normalise import Normalise
+from neural_foundation.signals.scale import Scale
 
 
 def moments(x: np.ndarray, alpha: float) -> tuple[np.ndarray, np.ndarray]:
@@ -60,3 +65,10 @@ def test_nothing_valid_yet_gives_zeros(eeg: SignalSpec, noise: np.ndarray) -> No
     op = Normalise().bind(eeg)
     out, _ = op.step(Chunk(noise, np.zeros(2000, bool)), op.start())
     assert (out.values == 0).all()
+
+
+def test_what_is_scaled_by_itself_has_no_unit(eeg: SignalSpec) -> None:
+    for op in (Normalise(), Align()):
+        assert op.bind(eeg).output.units == ("",) * 5
+    after = chain([Normalise(), Bandpass(low_hz=1), Scale(gain=2), BandPowers()], eeg)
+    assert set(after.output.units) == {""}

@@ -155,3 +155,10 @@ def test_wrong_settings_are_refused(eeg: SignalSpec) -> None:
         SIGNALS.parse({"kind": "phase", "low_hz": 13, "high_hz": 8})
     with pytest.raises(SpecError, match="begins at 0 Hz"):
         SIGNALS.parse({"kind": "lfp_bands", "bands": {"slow": [0, 4]}})
+
+
+@pytest.mark.parametrize(("low", "high", "hz"), [(440, 490, 470), (300, 495, 480), (460, 480, 470)])
+def test_near_half_the_rate_the_mirror_image_is_kept_out(low: float, high: float, hz: float) -> None:
+    got = run(Phase(low_hz=low, high_hz=high).bind(LFP), wave(hz)).values
+    assert between(got[0, MIDDLE], (2 * np.pi * hz * T + 0.7)[MIDDLE]) < 0.01
+    np.testing.assert_allclose(got[1, MIDDLE], 2e-5, rtol=0.01)

@@ -141,3 +141,11 @@ def test_messages(signal: ArraySignal) -> None:
         quality(ArraySignal(signal.values, SPEC.replace(ch_types=("emg",) * 6)))
     with pytest.raises(SignalMismatchError, match="too slow"):
         quality(ArraySignal(signal.values, SPEC.replace(sfreq=50.0)))
+
+
+def test_the_slowest_rate_is_the_one_that_is_stated(signal: ArraySignal) -> None:
+    slow = {rate: ArraySignal(signal.values, SPEC.replace(sfreq=rate)) for rate in (74.0, 75.0)}
+    assert "below 75 Hz" in " ".join((quality.__doc__ or "").split())
+    assert quality(slow[75.0]).channels[0].line_db == {"50": None, "60": None}
+    with pytest.raises(SignalMismatchError, match="74 Hz is too slow"):
+        quality(slow[74.0])

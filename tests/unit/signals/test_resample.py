@@ -79,3 +79,9 @@ def test_validity_moves_with_the_samples(eeg: SignalSpec, noise: np.ndarray) -> 
 def test_rates_without_a_common_multiple_are_refused(eeg: SignalSpec) -> None:
     with pytest.raises(SignalMismatchError, match=r"250\.0 Hz to 100\.0001234 Hz is not in the ratio .* e\.g\. 125"):
         Resample(sfreq=100.0001234).bind(eeg)
+
+
+def test_rates_that_differ_by_rounding_are_one_rate(eeg: SignalSpec, noise: np.ndarray) -> None:
+    op = Resample(sfreq=250).bind(eeg.replace(sfreq=250 * (1 + 1e-13)))
+    assert op.output.sfreq == 250
+    np.testing.assert_array_equal(run(op, noise).values, noise)

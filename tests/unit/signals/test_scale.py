@@ -21,3 +21,10 @@ def test_a_gain_must_be_a_number() -> None:
         SIGNALS.parse("scale")
     with pytest.raises(SpecError, match="finite number"):
         SIGNALS.parse({"kind": "scale", "gain": float("nan")})
+
+
+def test_volts_times_a_million_are_microvolts(eeg: SignalSpec) -> None:
+    assert Scale(gain=1e6).bind(eeg).output.units == ("uV",) * 5
+    mixed = eeg.replace(units=("V", "V", "V", "degC", ""))
+    assert Scale(gain=1e3).bind(mixed).output.units == ("mV", "mV", "mV", "degC", "")
+    assert Scale(gain=1.02).bind(eeg).output == eeg

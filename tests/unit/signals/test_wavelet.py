@@ -111,3 +111,11 @@ def test_signals_that_do_not_fit_are_refused(eeg: SignalSpec) -> None:
         Wavelet(frequencies=(10, 130)).bind(eeg)
     with pytest.raises(SignalMismatchError, match="wavelet: hop_s=0.001 is 0.25 samples"):
         Wavelet(frequencies=(10,), hop_s=0.001).bind(eeg)
+
+
+@pytest.mark.parametrize("n_cycles", [2.0, 3.0, 7.0])
+def test_a_sine_has_its_amplitude_however_few_the_cycles(eeg: SignalSpec, n_cycles: float) -> None:
+    at = 2 * np.pi * 10.3 * np.arange(5000) / 250
+    x = np.tile(2e-5 * np.cos(at), (5, 1)).astype(np.float32)
+    got = run(Wavelet(frequencies=(10.3,), n_cycles=n_cycles, output="amplitude").bind(eeg), x)
+    assert got.values[0, got.valid].mean() == pytest.approx(2e-5, rel=2e-3)

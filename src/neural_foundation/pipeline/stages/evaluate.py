@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ...core.errors import DataError, SpecError
 from ...core.lineage import Output
+from ...core.specs import SignalSpec
 from ...core.store import read_json, save_arrays, write_json
 from ...core.stream import run
 from ...evaluation.patterns import silent_subjects, subject_patterns, window_covariances
@@ -70,6 +71,8 @@ class Evaluate(Stage):
         if len(silent_subjects(odds, first.subject)) == len(np.unique(first.subject)):
             return {}
         signal = _in_sensor_space(windows, data, job)
+        if signal is None:
+            return {}
         covariance = window_covariances(signal, windows.spec.sfreq, self.band_hz)[_rows(windows, first)]
         made = subject_patterns(covariance, odds, first.subject)
         # a class drives its decision by power that falls (desynchronisation): the map of class 1 is the negative one
@@ -124,15 +127,18 @@ def _in_order(p: Predictions) -> Predictions:
     return p.pick(np.lexsort((np.arange(len(p.trial)), p.trial, p.session, p.subject, p.seed)))
 
 
-def _in_sensor_space(windows: WindowSet, data: Prepared, job: Job) -> NDArray[np.float32]:
+def _in_sensor_space(windows: WindowSet, data: Prepared, job: Job) -> NDArray[np.float32] | None:
     """Return the windows (n, n_chans, n_times) as before any operation that scales or mixes channels apart.
 
     A scalp map is of the potential; where the chain whitens or scales each channel, the recordings are cleaned again
-    without that.
+    without that. None where that gives other channels or another rate: what is decided from is no potential.
     """
     kept = [op for op in data.chain if op.keeps_topography]
     if len(kept) == len(data.chain):
         return windows.load()
+    clean_spec = chain(kept, SignalSpec.model_validate(data.facts[0]["raw"])).output
+    if (clean_spec.ch_names, clean_spec.sfreq) != (windows.spec.ch_names, windows.spec.sfreq):
+        return None
     out = np.zeros((len(windows), windows.spec.n_chans, windows.n_times), np.float32)
     for file, (output, facts) in enumerate(zip(data.outputs, data.facts, strict=True)):
         with raw_session(output, facts) as session:

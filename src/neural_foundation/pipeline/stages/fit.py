@@ -35,6 +35,7 @@ class Fit(Stage):
     train_subjects: int | None = Field(None, ge=1, description="use only so many of the training subjects")
 
     takes = {"data": Port("Prepared", many=True), "start": Port("Package", required=False)}
+    version: ClassVar[int] = 2
     gives: ClassVar[str] = "Package"
     resumes: ClassVar[bool] = True
 

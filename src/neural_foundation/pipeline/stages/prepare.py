@@ -30,6 +30,7 @@ from ...signals.table import SIGNALS
 from ..stage import Item, Job, Stage
 
 BLOCK_S = 10.0
+PIECE_VALUES = 1 << 17  # that a chain is given at once, so that they stay in the cache from part to part
 SOURCE = "source.json"  # a path: where the raw file lies on this machine, so it has no checksum
 MOST_LISTED = 8
 _LISTED: dict[tuple[Any, ...], dict[str, Recording]] = {}  # by dataset, the latest last
@@ -46,6 +47,7 @@ class Prepare(Stage):
         None, gt=0, description="keep samples as int16, whole multiples of this in the chain's unit; None: float32"
     )
 
+    version: ClassVar[int] = 2
     gives: ClassVar[str] = "Prepared"
     own_axis: ClassVar[str] = "recording"
 
@@ -128,14 +130,18 @@ class Prepare(Stage):
 
 
 def cleaned(transducer: Transducer, signal: Signal, progress: Progress, name: str) -> Iterator[Chunk]:
-    """Yield what a bound chain makes of a signal, 10 s at a time; `name` is what the progress calls it."""
+    """Yield what a bound chain makes of a signal, read 10 s at a time; `name` is what the progress calls it."""
     state = transducer.start()
     block = max(1, round(BLOCK_S * signal.spec.sfreq))
+    piece = max(1, PIECE_VALUES // signal.spec.n_chans)
     for at in range(0, signal.n_times, block):
         end = min(at + block, signal.n_times)
-        out, state = transducer.step(Chunk(signal.read(at, end), signal.valid(at, end), at), state)
-        if out.n_times:
-            yield out
+        values, valid = signal.read(at, end), signal.valid(at, end)
+        for first in range(0, end - at, piece):
+            cut = slice(first, first + piece)
+            out, state = transducer.step(Chunk(values[:, cut], valid[cut], at + first), state)
+            if out.n_times:
+                yield out
         progress(end, signal.n_times, f"cleaning {name}")
     rest = transducer.flush(state)
     if rest.n_times:
