@@ -1,8 +1,8 @@
 """A recording too large for the memory: written, prepared, streamed, killed and gone on with.
 
-    python benchmarks/large.py [GB]
+    python benchmarks/large.py [GB ...]
 
-Writes generated recordings of GB / 4, GB / 2 and GB (2; 20 for the full test) of int16 samples, none of them 0, 64
+Writes generated recordings of so many GB (0.5, 1 and 2; `2 20` for the full test) of int16 samples, none of them 0, 64
 channels at 1 kHz. Each is prepared as the stage `prepare` does it (notch, band-pass and common average, kept as int16)
 and removed; what was prepared is then streamed once, from the disk (its pages are dropped from the cache before), as
 batches of 8 lanes of windows of 10 s. Printed: seconds, seconds a GB, and the memory of all its processes at its peak:
@@ -41,11 +41,11 @@ def main() -> None:
     if sys.argv[1:2] in (["--stream"], ["--prepare"]):
         print({"--stream": stream, "--prepare": prepare}[sys.argv[1]](*sys.argv[2:]))
         return
-    gb = float(sys.argv[1]) if len(sys.argv) > 1 else 2.0
+    sizes = sorted(map(float, sys.argv[1:])) or [0.5, 1.0, 2.0]
     with tempfile.TemporaryDirectory() as name:
         source, path = Path(name) / "source.h5", Path(name) / "recording.h5"
         costs: list[tuple[str, float, float, float, float]] = []
-        for part in (gb / 4, gb / 2, gb):
+        for part in sizes:
             write(source, round(part * 1e9 / (2 * N_CHANS)))
             drop(source)
             costs.append(("prepare", part, *measured("--prepare", source, path)))
@@ -64,7 +64,8 @@ def report(costs: list[tuple[str, float, float, float, float]]) -> None:
         print(f"{what:17} {part:5g} GB: {seconds:6.1f} s, {seconds / part:5.2f} s a GB, {memory}")
     assert max(cost[4] for cost in costs) < MOST_MEMORY, "more than 1 GB of memory"
     for what in dict.fromkeys(cost[0] for cost in costs):
-        first, *_, last = [seconds / part for kind, part, seconds, _, _ in costs if kind == what]
+        each = [seconds / part for kind, part, seconds, _, _ in costs if kind == what]
+        first, last = each[0], each[-1]
         print(f"{what}: a GB of the longest takes {last / first:.2f} times one of the shortest")
         assert last <= MOST_RATIO * first, "the time is not linear in the length"
 
