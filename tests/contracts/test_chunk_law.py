@@ -93,6 +93,7 @@ OPERATIONS: dict[tuple[str, str], list[dict[str, Any]]] = {
     ("bandpass", "elliptic"): [{"kind": "bandpass", "low_hz": 1, "high_hz": 40, "design": "ellip"}],
     ("bandstop", "iir"): [{"kind": "bandstop", "low_hz": 20, "high_hz": 30, "design": "cheby2"}],
     ("bandstop", "zero phase"): [{"kind": "bandstop", "low_hz": 20, "high_hz": 30, "method": "zero_phase"}],
+    ("interpolate", "some places"): [{"kind": "interpolate", "to": ["Fz", "Cz", "Oz"]}],
     ("laplacian", "small"): [{"kind": "laplacian", "neighbours": 3}],
     ("laplacian", "spline"): [{"kind": "laplacian", "method": "spline"}],
     ("crossings", "default"): [{"kind": "crossings", "threshold": 2, "bin_s": 0.035}],

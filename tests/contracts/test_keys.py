@@ -51,6 +51,7 @@ TOGETHER: dict[tuple[str, str], dict[str, Any]] = {
     **{(k, "stop_db"): {"design": "cheby2", "stop_db": 60.0} for k in ("bandpass", "bandstop")},
     ("bandstop", "low_hz"): {"low_hz": 25.0},
     ("phase", "low_hz"): {"low_hz": 9.0},
+    ("interpolate", "to"): {"to": ["C3", "C4"]},
     ("laplacian", "stiffness"): {"method": "spline", "stiffness": 3},
     ("laplacian", "ridge"): {"method": "spline", "ridge": 1e-4},
     **{(k, "bandwidth_hz"): {"method": "multitaper", "bandwidth_hz": 3.0} for k in SPECTRAL},

@@ -1,8 +1,9 @@
 """Recordings whose channels differ, group by group: each batch is of one montage.
 
 A network takes another montage as a whole (`bind_montage(positions, mask, names)` changes what all rows of a batch go
-through), so a batch of one montage is what it can use. Rows of different montages in one batch, padded and masked, are
-not offered: no network here could read them, and padding is not free.
+through), so a batch of one montage is what it can use. To have people of different caps side by side in one batch, end
+the chain with the operation `interpolate`, which brings them onto one montage. Rows padded and masked are not offered:
+no network here could read them, and padding is not free.
 """
 
 from __future__ import annotations

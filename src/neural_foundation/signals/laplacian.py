@@ -9,12 +9,11 @@ from pydantic import Field, model_validator
 
 from ..core.errors import SignalMismatchError, one_of
 from ..core.specs import SignalSpec
-from ..core.stream import Array, Chunk, State, Transducer
-from .base import Operation, SignalOp
+from ..core.stream import Array, Transducer
+from .base import SignalOp
 from .blocks import eeg_of
+from .mix import Mix
 from .spherical import spline_kernel
-
-BLOCK = 4096  # samples mixed at a time
 
 
 class Laplacian(SignalOp):
@@ -154,17 +153,3 @@ def _in_density(signal: SignalSpec, eeg: list[int]) -> SignalSpec:
     for i in eeg:
         units[i] = f"{units[i]}/m^2"
     return signal.replace(units=tuple(units))
-
-
-class Mix(Operation):
-    """y = M x, M (n_chans, n_chans) in float64."""
-
-    def __init__(self, signal: SignalSpec, matrix: Array, output: SignalSpec) -> None:
-        super().__init__(signal, output)
-        self.matrix = np.asarray(matrix, np.float64)
-
-    def process(self, chunk: Chunk, state: State) -> tuple[Chunk, State]:
-        for at in range(0, chunk.n_times, BLOCK):
-            piece = chunk.values[:, at : at + BLOCK]
-            piece[:] = self.matrix @ piece.astype(np.float64)
-        return chunk, state

@@ -24,6 +24,7 @@ SIGNALS = KindTable(
         "firing_rates": Row(f"{_HERE}.firing_rates:FiringRates", "spike counts to rates in Hz", law="stream"),
         "hjorth": Row(f"{_HERE}.hjorth:Hjorth", "activity, mobility and complexity", law="stream"),
         "ica": Row(f"{_HERE}.ica:Ica", "removes fitted independent components", law="stream"),
+        "interpolate": Row(f"{_HERE}.interpolate:Interpolate", "any montage onto one, by splines", law="stream"),
         "laplacian": Row(f"{_HERE}.laplacian:Laplacian", "Laplacian: neighbours or spherical splines", law="stream"),
         "lfp_bands": Row(f"{_HERE}.lfp_bands:LfpBands", "power or amplitude of several bands at once", law="stream"),
         "line_length": Row(f"{_HERE}.line_length:LineLength", "length of the curve a second", law="stream"),
