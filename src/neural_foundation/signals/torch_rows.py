@@ -152,6 +152,7 @@ def _clip(
     open_ = torch.arange(len(valid), device=x.device) + count < warm
     weights, seen = _weights(int(valid.sum()), own[-1], alpha), valid.long().cumsum(0)
     before = seen - valid.long()
+    open_ |= (before == 0) & (own[-1] == 0)
     learned = size[:, valid]
     while True:
         sums = leaky_sum(learned, scale * own[-1], alpha)

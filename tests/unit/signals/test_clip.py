@@ -7,7 +7,7 @@ import pytest
 
 from neural_foundation.core.errors import SpecError
 from neural_foundation.core.specs import SignalSpec
-from neural_foundation.core.stream import run
+from neural_foundation.core.stream import Chunk, run
 from neural_foundation.signals import SIGNALS
 from neural_foundation.signals.clip import Clip
 
@@ -48,6 +48,13 @@ def test_a_channel_that_wakes_up_is_let_through_again(eeg: SignalSpec, centred: 
     got = run(Clip(time_constant_s=1).bind(eeg), long)
     assert np.abs(got.values[:, 510]).max() < 1e-5
     np.testing.assert_array_equal(got.values[:, -1000:], long[:, -1000:])
+
+
+def test_until_something_valid_came_nothing_is_clipped(eeg: SignalSpec, centred: np.ndarray) -> None:
+    op, late = Clip(warmup_s=0.1).bind(eeg), np.arange(2000) >= 100
+    got, _ = op.step(Chunk(centred, late.copy()), op.start())
+    np.testing.assert_array_equal(got.values[:, :101], centred[:, :101])
+    np.testing.assert_array_equal(got.valid, late)
 
 
 def test_reject_below_limit_is_refused() -> None:

@@ -25,6 +25,7 @@ CASES: dict[str, list[dict[str, Any]]] = {
     "cleaning": CLEANING,
     "pairs": [{"kind": "reference", "pairs": [["C3", "Cz"], ["C4", "Pz"]]}, {"kind": "normalise", "mode": "global"}],
     "at rest": [{"kind": "bandpass", "high_hz": 40, "settle": False}, {"kind": "scale", "gain": 1e6}],
+    "clip at once": [{"kind": "clip", "limit": 3, "reject": 6, "warmup_s": 0}],
     "picks alone": [{"kind": "pick", "channels": ["Pz", "C3"]}],
     "nothing": [],
 }
