@@ -134,8 +134,8 @@ def _subtract(block: Array, m: int, p: Array) -> None:
 def _clip(block: Array, m: int, valid: Array, p: Array, own: Array, count: int) -> None:
     """Clip at `limit` times the running mean of |x|; p: alpha, limit, reject, floor, warm; own: scales, weight.
 
-    Samples before `warm`, and up to the first valid one, only teach the scale. Beyond `reject` scales a time becomes invalid. What is learned is the
-    clipped magnitude, so one artefact cannot raise the limit for the next.
+    Samples before `warm`, and up to the first valid one, only teach the scale. Beyond `reject` scales a time becomes
+    invalid. What is learned is the clipped magnitude, so one artefact cannot raise the limit for the next.
     """
     alpha, limit, reject, floor, warm = p[0], p[1], p[2], p[3], p[4]
     scale = own[:-1]
