@@ -11,10 +11,11 @@ from pydantic import Field, model_validator
 
 from ..core.errors import DataError
 from ..core.specs import SignalSpec, off_key
-from ..core.stream import Array, Chunk, State, Transducer
+from ..core.stream import Array, Chunk, Transducer
 from .artefacts import frontal
-from .base import Operation, SignalOp
+from .base import SignalOp
 from .blocks import eeg_of
+from .mix import Mix
 from .pick import indices_of
 
 FIT_HZ, EYES_HZ = (1.0, 40.0), (1.0, 8.0)
@@ -48,19 +49,9 @@ class Ica(SignalOp):
 
     def bind(self, signal: SignalSpec) -> Transducer:
         """Return the operation; SignalMismatchError where a channel is missing."""
-        return FixedMatrix(signal, indices_of("ica", self.channels, signal), np.array(self.matrix))
-
-
-class FixedMatrix(Operation):
-    """The bound `ica`: no state."""
-
-    def __init__(self, signal: SignalSpec, rows: list[int], matrix: Array) -> None:
-        super().__init__(signal)
-        self._rows, self._matrix = np.array(rows), matrix
-
-    def process(self, chunk: Chunk, state: State) -> tuple[Chunk, State]:
-        chunk.values[self._rows] = self._matrix @ chunk.values[self._rows].astype(np.float64)
-        return chunk, state
+        rows, matrix = indices_of("ica", self.channels, signal), np.eye(signal.n_chans)
+        matrix[np.ix_(np.array(rows), np.array(rows))] = self.matrix
+        return Mix(signal, matrix, signal)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ live, and everything whose bytes have a checksum, stay on the CPU's compiled pas
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy as np
 from ..core.device import resolve
 from ..core.errors import StreamError
 from ..core.stream import Chunk, State, Transducer
-from .base import Operation, plain, readable
+from .base import plain, readable
 from .chain import Chain
 from .pick import Select
 from .reference import Bipolar
@@ -21,6 +22,8 @@ from .rows import Rows
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    Form = Callable[[Tensor, Tensor, State], Tensor]
 
 
 class DeviceChain(Chain):
@@ -73,11 +76,16 @@ def _finite(x: Tensor, valid: Tensor, held: np.ndarray) -> tuple[Tensor, Tensor]
     return x, valid
 
 
-def _form(part: Transducer, device: str) -> _Form:
-    forms: dict[type[Operation], type[_Form]] = {Rows: _RowsForm, Select: _SelectForm, Bipolar: _BipolarForm}
-    for kind, form in forms.items():
-        if isinstance(part, kind):
-            return form(part, device)
+def _form(part: Transducer, device: str) -> Form:
+    """Return a part as a function (x, valid, state) -> x; `valid` and `state` are updated in place."""
+    if isinstance(part, Rows):
+        return _rows(part, device)
+    if isinstance(part, Select):
+        chosen = part.chosen
+        return lambda x, valid, state: x[chosen]
+    if isinstance(part, Bipolar):
+        anodes, cathodes = part.anodes, part.cathodes
+        return lambda x, valid, state: x[anodes] - x[cathodes]
     raise StreamError(
         f"'{type(part).__name__}' has no form for a device",
         allowed="filters of method 'iir', reference, clip, normalise, scale, pick",
@@ -85,40 +93,19 @@ def _form(part: Transducer, device: str) -> _Form:
     )
 
 
-class _Form:
-    def __init__(self, part: Operation, device: str) -> None:
-        self.part, self.device = part, device
+def _rows(part: Rows, device: str) -> Form:
+    import torch
 
-    def __call__(self, x: Tensor, valid: Tensor, state: State) -> Tensor:
-        raise NotImplementedError
+    from . import torch_rows
 
+    runs = [torch_rows.bound(s, part.input.n_chans, device) for s in part.steps]
 
-class _SelectForm(_Form):
-    def __call__(self, x: Tensor, valid: Tensor, state: State) -> Tensor:
-        assert isinstance(self.part, Select)
-        return x[self.part.chosen]
-
-
-class _BipolarForm(_Form):
-    def __call__(self, x: Tensor, valid: Tensor, state: State) -> Tensor:
-        assert isinstance(self.part, Bipolar)
-        return x[self.part._anodes] - x[self.part._cathodes]
-
-
-class _RowsForm(_Form):
-    def __init__(self, part: Rows, device: str) -> None:
-        from . import torch_rows
-
-        super().__init__(part, device)
-        self._runs = [torch_rows.bound(s, part.input.n_chans, device) for s in part.steps]
-        self._places = part.places
-
-    def __call__(self, x: Tensor, valid: Tensor, state: State) -> Tensor:
-        import torch
-
-        memory = torch.from_numpy(state["memory"]).to(self.device)
-        for run, (a, b) in zip(self._runs, self._places, strict=True):
+    def form(x: Tensor, valid: Tensor, state: State) -> Tensor:
+        memory = torch.from_numpy(state["memory"]).to(device)
+        for run, (a, b) in zip(runs, part.places, strict=True):
             x = run(x.float().double(), valid, memory[a:b], state["n"])
         state["memory"] = memory.cpu().numpy()
         state["n"] += x.shape[1]
         return x
+
+    return form

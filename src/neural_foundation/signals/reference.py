@@ -101,11 +101,11 @@ class Bipolar(Operation):
     """
 
     def __init__(self, signal: SignalSpec, pairs: tuple[tuple[str, str], ...], names: tuple[str, ...] = ()) -> None:
-        self._anodes = indices_of("reference", tuple(a for a, _ in pairs), signal)
-        self._cathodes = indices_of("reference", tuple(b for _, b in pairs), signal)
+        self.anodes = indices_of("reference", tuple(a for a, _ in pairs), signal)
+        self.cathodes = indices_of("reference", tuple(b for _, b in pairs), signal)
         names = names or tuple(f"{a}-{b}" for a, b in pairs)
-        types = tuple(signal.ch_types[a] for a in self._anodes) if signal.ch_types else ()
-        middles = tuple(_middle(signal, a, b) for a, b in zip(self._anodes, self._cathodes, strict=True))
+        types = tuple(signal.ch_types[a] for a in self.anodes) if signal.ch_types else ()
+        middles = tuple(_middle(signal, a, b) for a, b in zip(self.anodes, self.cathodes, strict=True))
         if len(set(names)) < len(names):
             raise SignalMismatchError("reference: a pair is given twice", allowed="each pair once")
         units = self._units(signal, names) if signal.units else ()
@@ -113,16 +113,16 @@ class Bipolar(Operation):
         super().__init__(signal, signal.replace(**facts, positions=middles if signal.positions else ()))
 
     def _units(self, signal: SignalSpec, names: tuple[str, ...]) -> tuple[str, ...]:
-        for name, a, b in zip(names, self._anodes, self._cathodes, strict=True):
+        for name, a, b in zip(names, self.anodes, self.cathodes, strict=True):
             if signal.units[a] != signal.units[b]:
                 raise SignalMismatchError(
                     f"reference: the channels of '{name}' are in '{signal.units[a]}' and '{signal.units[b]}'",
                     allowed="pairs of one unit",
                 )
-        return tuple(signal.units[a] for a in self._anodes)
+        return tuple(signal.units[a] for a in self.anodes)
 
     def process(self, chunk: Chunk, state: State) -> tuple[Chunk, State]:
-        return Chunk(chunk.values[self._anodes] - chunk.values[self._cathodes], chunk.valid, chunk.start), state
+        return Chunk(chunk.values[self.anodes] - chunk.values[self.cathodes], chunk.valid, chunk.start), state
 
 
 def _middle(signal: SignalSpec, a: int, b: int) -> Position | None:
