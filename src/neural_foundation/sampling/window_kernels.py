@@ -12,10 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.compiled import jit
+from ..signals.spikes import TICKS_LOG2
 
 Array = NDArray[Any]
 
 TILE = 16
+TICKS = float(1 << TICKS_LOG2)
 PAIRS = 4  # pairs of rows a tile of words has: the compiler keeps them in registers
 LOW, SHIFT = np.uint64(0xFFFFFFFF), np.uint64(32)
 EXPONENTS, ONE, CARRIES = np.uint64(0x7F8000007F800000), np.uint64(0x0080000000800000), np.uint64(0x8000000080000000)
@@ -69,17 +71,12 @@ def count_events(
 ) -> None:
     """Add the events [first, last) of each window to counts (n, n_units, n_bins).
 
-    Bin k of a window is [start + k bin_s, start + (k + 1) bin_s) as float64 has these numbers, whatever the division
-    rounds to.
+    A time's bin is that of `signals.spikes.bins_of`: what an edge is does not depend on who counts.
     """
     n_bins = counts.shape[2]
     for w in range(counts.shape[0]):
         begin = start[w]
         for e in range(first[w], last[w]):
-            k = int((times[e] - begin) / bin_s)
-            if times[e] < begin + k * bin_s:
-                k -= 1
-            elif times[e] >= begin + (k + 1) * bin_s:
-                k += 1
+            k = np.int64(np.rint((times[e] - begin) / bin_s * TICKS)) >> TICKS_LOG2
             if 0 <= k < n_bins:
                 counts[w, unit[e], k] += np.float32(1.0)
