@@ -7,7 +7,7 @@ python=${1:-python3}
 shift || true
 
 declare -A libraries=(
-  [tracking]="tensorboard mlflow" [hub]="huggingface_hub" [brain]="temporaldata" [tables]="pyarrow"
+  [tracking]="tensorboard mlflow" [hub]="huggingface_hub" [brain]="temporaldata" [tables]="pyarrow" [serve]="fastapi uvicorn websockets" [traces]="opentelemetry" [lsl]="pylsl" [brainflow]="brainflow"
   [test]="pytest xdist pytest_cov hypothesis jsonschema" [dev]="mypy" [docs]="sphinx myst_parser numpydoc"
 )
 check() { # EXTRA BIN: what only this extra makes possible

@@ -34,13 +34,24 @@ class StreamDecoder(Transducer):
     signal : what the stream is; must have the package's rate and channels (other orders are a mismatch).
     resets_s : seconds from the first sample at which the model's state starts anew (onset of a trial), for a model
         with context 'trial'. `reset()` does the same from the next sample on.
+    session : the package's opened graph, where several streams share it.
+
+    Two places are open to who adapts it, None until then: `mix`, float64 (n_chans, n_chans), is applied to the cleaned
+    signal; `readout`, a matrix (K, K) and a bias (K,), to the logits.
 
     Raises
     ------
     SignalMismatchError : another rate or other channels. StreamError : a chain that cannot run live.
     """
 
-    def __init__(self, package: Package, signal: SignalSpec | None = None, *, resets_s: Sequence[float] = ()) -> None:
+    def __init__(
+        self,
+        package: Package,
+        signal: SignalSpec | None = None,
+        *,
+        resets_s: Sequence[float] = (),
+        session: Any = None,
+    ) -> None:
         facts = package.facts
         if facts.target is None:
             raise StreamError(
@@ -49,7 +60,7 @@ class StreamDecoder(Transducer):
             )
         self.input = matching(signal or facts.raw, facts.raw)
         self.chain = chain(facts.chain, self.input, live=True)
-        self.engine = StepEngine(package.graph)
+        self.engine = StepEngine(package.graph, session=session)
         self.classes = facts.target.classes
         self.hop = self.engine.hop
         rate = self.chain.output.sfreq / self.hop
@@ -59,6 +70,8 @@ class StreamDecoder(Transducer):
         self._window = round(facts.windows.length_s * self.chain.output.sfreq)
         self._ring = Ring(self.engine.signal)
         self._owner: State | None = None
+        self.mix: NDArray[np.float64] | None = None
+        self.readout: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
         self._warm_up()
 
     def _warm_up(self) -> None:
@@ -83,17 +96,25 @@ class StreamDecoder(Transducer):
 
     def _tokens(self, clean: Chunk, state: State) -> tuple[Chunk, State]:
         self._take(state)
+        if self.mix is not None:
+            clean = Chunk((self.mix @ clean.values).astype(np.float32), clean.valid, clean.start)
         rows: list[list[float]] = []
         valid: list[bool] = []
         for values, ok in self._between_resets(clean, state):
             for share in self._ring.push(values, ok):
-                rows.append(softmax(self.engine.step()))
+                rows.append(softmax(self._read_out(self.engine.step())))
                 valid.append(share > 0.5)
         first = state["n_out"]
         state["n_out"] = first + len(rows)
         state["n_clean"] += clean.n_times
         probability = np.array(rows).T if rows else np.zeros((len(self.classes), 0))
         return Chunk(probability, np.array(valid, bool), first), self._give(state)
+
+    def _read_out(self, logits: NDArray[Any]) -> NDArray[Any]:
+        if self.readout is None:
+            return logits
+        matrix, bias = self.readout
+        return matrix @ logits + bias
 
     def _between_resets(self, clean: Chunk, state: State) -> Iterator[tuple[NDArray[Any], NDArray[np.bool_]]]:
         """Yield the chunk's samples and validity, cut where the model's state starts anew."""

@@ -22,10 +22,11 @@ class StepEngine:
     """Runs a step graph one token at a time on one thread.
 
     `signal` is the input buffer (C, P): fill it, call `step()`, read the returned logits (K,) before the next call.
+    `session` : an opened graph to share, so that many streams hold the weights once; state and buffers are its own.
     """
 
-    def __init__(self, graph: Path, *, threads: int = 1) -> None:
-        self.session = _session(graph, threads)
+    def __init__(self, graph: Path, *, session: Any = None, threads: int = 1) -> None:
+        self.session = session or open_graph(graph, threads)
         inputs = {i.name: i for i in self.session.get_inputs()}
         if "signal" not in inputs:
             raise PackageError(
@@ -93,7 +94,8 @@ class StepEngine:
         return binding
 
 
-def _session(graph: Path, threads: int) -> Any:
+def open_graph(graph: Path, threads: int = 1) -> Any:
+    """Return the ONNX Runtime session of a graph; PackageError where it is none."""
     import onnxruntime as ort
 
     options = ort.SessionOptions()

@@ -1,0 +1,70 @@
+"""A package that is ready to decode many streams: opened once, its weights held once, a decoder for each stream."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from ..core.errors import StreamError
+from ..core.specs import SignalSpec
+from ..core.stream import Transducer
+from ..models.package import FACTS, GRAPH, WEIGHTS, Package
+from .decoder import StreamDecoder
+from .engine import open_graph
+
+MEGABYTE = 1 << 20
+
+
+class LiveModel:
+    """An opened package and what its decoders share.
+
+    `digest` : SHA-256 of facts, weights and graph, hex: a saved state goes on only under the digest it was saved with.
+
+    Raises
+    ------
+    PackageError : no package, or one that was not exported. StreamError : it decodes nothing, or cannot run live.
+    """
+
+    def __init__(self, package: Package) -> None:
+        if package.facts.target is None:
+            raise StreamError(
+                f"Package '{package.facts.name}' decodes nothing: it was only pre-trained",
+                remedy="Give the package of an adapted model",
+            )
+        self.package, self.facts = package, package.facts
+        self.task = self.facts.task or self.facts.name
+        self.classes = package.facts.target.classes
+        self.whole_windows = self.facts.model.family == "estimator"
+        self.digest = digest(package.folder)
+        self._graph = None if self.whole_windows else open_graph(package.graph)
+        first = self.decoder()
+        self.hop_s, self.lookahead_s = 1 / first.output.sfreq, first.lookahead_s
+
+    @classmethod
+    def open(cls, folder: Path | str) -> LiveModel:
+        """Open a package folder."""
+        return cls(Package.open(folder))
+
+    def decoder(self, signal: SignalSpec | None = None) -> Transducer:
+        """Return a decoder of raw samples, its output (n_classes, n_tokens) probabilities; one for each stream.
+
+        SignalMismatchError where the stream is not what the package expects.
+        """
+        if self.whole_windows:
+            from .sliding import SlidingDecoder
+
+            return SlidingDecoder(self.package, signal)
+        return StreamDecoder(self.package, signal, session=self._graph)
+
+
+def digest(folder: Path) -> str:
+    """Return the SHA-256 of what decides what a package decodes, hex."""
+    total: Any = hashlib.sha256()
+    for name in (FACTS, WEIGHTS, GRAPH):
+        if (folder / name).is_file():
+            total.update(name.encode())
+            with (folder / name).open("rb") as file:
+                while part := file.read(MEGABYTE):
+                    total.update(part)
+    return str(total.hexdigest())
