@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ..core.errors import Interrupted, NeuralFoundationError
-from . import data, inspect, new, run, schema
+from . import data, inspect, key, new, run, schema, serve, stream
 
 app = typer.Typer(
     name="neural-foundation",
@@ -24,6 +24,9 @@ inspect.add(app)
 new.add(app)
 data.add(app)
 schema.add(app)
+serve.add(app)
+stream.add(app)
+key.add(app)
 
 
 def _version(wanted: bool) -> None:

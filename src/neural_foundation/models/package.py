@@ -11,13 +11,14 @@ name kinds of the tables, nothing else.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from ..core.errors import NeuralFoundationError, PackageError
 from ..core.kinds import of, spec_error
@@ -27,13 +28,14 @@ from ..sampling.windows import Windows
 from ..signals.base import SignalOp
 from ..signals.table import SIGNALS
 from .base import Estimator, ModelSpec
+from .confidence import Confidence
 from .table import MODELS
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from ..sampling.windows import WindowSet
-    from .network import Network, NetworkOutput, State
+    from .network import Network, State
 
 FORMAT_VERSION = 1
 FACTS, WEIGHTS, GRAPH, CARD = "package.json", "model.safetensors", "step.onnx", "card.md"
@@ -44,7 +46,7 @@ class Facts(Spec):
 
     raw : the signal before the chain. signal : after it, as the model sees it. subjects : those it was trained on,
     in the order of its subject table. task : the name a decoder is asked for by. trained : how (learner, seed, scores),
-    for the card.
+    for the card. confidence : calibrated on people held out, where a `calibrate` stage did so.
     """
 
     format_version: int = FORMAT_VERSION
@@ -58,6 +60,21 @@ class Facts(Spec):
     name: str = "model"
     task: str = ""
     trained: dict[str, Any] = Field(default_factory=dict)
+    confidence: Confidence | None = None
+
+    @model_validator(mode="after")
+    def _confidence_fits(self) -> Facts:
+        if self.confidence is not None:
+            classes = self.target.classes if self.target is not None else ()
+            given = len(self.confidence.thresholds)
+            if not classes or given not in (1, len(classes)):
+                raise ValueError(f"the confidence has {given} thresholds for {len(classes)} classes")
+        return self
+
+    def dumped(self) -> dict[str, Any]:
+        """Return the JSON value of `package.json`; without a confidence it is what it was before there were any."""
+        unset = {"confidence"} if self.confidence is None else None
+        return self.model_dump(mode="json", serialize_as_any=True, exclude=unset)
 
 
 class Package:
@@ -135,27 +152,45 @@ class Package:
             return self.estimator().predict_proba(signal)
         import torch
 
-        return self._decide(self.network(), lambda items: torch.from_numpy(signal[items]), len(signal), {}, batch)
+        return self._decide(self.network(), lambda items: torch.from_numpy(signal[items]), len(signal), {}, batch)[:, 0]
 
     def decide(self, windows: WindowSet, *, batch: int = 64) -> NDArray[np.float64]:
         """Return probabilities (n, n_classes) for windows, each after what its recording held before it."""
         if self.facts.model.family == "estimator":
             return self.estimator().predict_proba(windows.load())
+        return self._decide_on(self.network(), windows, batch)[:, 0]
+
+    def decide_along(self, windows: WindowSet, *, batch: int = 64) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return what a network would say live as each window goes on: probabilities (n, n_tokens, n_classes), and the
+        seconds from the window's start to the end of each token, (n_tokens,). The last token is what `decide` gives.
+        """
+        if self.facts.model.family == "estimator":
+            raise PackageError(f"{self.folder} decides on whole windows", allowed="a network")
+        network = self.network()
+        made = self._decide_on(network, windows, batch, first=0)
+        return made, (1 + np.arange(made.shape[1])) * network.hop / self.facts.signal.sfreq
+
+    def _decide_on(self, network: Network, windows: WindowSet, batch: int, first: int = -1) -> NDArray[np.float64]:
         import torch
 
         from .people import people
-
-        network = self.network()
 
         def load(items: NDArray[np.int64]) -> Tensor:
             return torch.from_numpy(windows.load(items))
 
         begin = people(network, load, windows.file, windows.start, windows.n_times)
-        return self._decide(network, load, len(windows), begin, batch)
+        return self._decide(network, load, len(windows), begin, batch, first)
 
     def _decide(
-        self, network: Network, load: Callable[[NDArray[np.int64]], Tensor], n: int, begin: State, batch: int
+        self,
+        network: Network,
+        load: Callable[[NDArray[np.int64]], Tensor],
+        n: int,
+        begin: State,
+        batch: int,
+        first: int = -1,
     ) -> NDArray[np.float64]:
+        """Return probabilities (n, n_tokens, n_classes) from token `first` on; of the last one by default."""
         import torch
 
         from .people import rows
@@ -164,8 +199,9 @@ class Package:
         with torch.inference_mode():
             for at in range(0, n, batch):
                 items = np.arange(at, min(at + batch, n))
-                logits = _last_logits(network(load(items), begin=rows(begin, items)))
-                out.append(torch.softmax(logits.double(), -1).numpy())
+                logits = network(load(items), begin=rows(begin, items)).logits
+                assert logits is not None
+                out.append(torch.softmax(logits[:, first:].double(), -1).numpy())
         return np.concatenate(out)
 
     @property
@@ -176,11 +212,6 @@ class Package:
         return self.folder / GRAPH
 
 
-def _last_logits(output: NetworkOutput) -> Tensor:
-    assert output.logits is not None
-    return output.logits[:, -1]
-
-
 def save(folder: Path, facts: Facts, arrays: Mapping[str, NDArray[Any]]) -> Package:
     """Write a package: weights, facts and card."""
     from safetensors.numpy import save_file
@@ -188,9 +219,31 @@ def save(folder: Path, facts: Facts, arrays: Mapping[str, NDArray[Any]]) -> Pack
     whole = {n: np.ascontiguousarray(a) for n, a in sorted(arrays.items())}
     with atomic(folder / WEIGHTS) as temporary:
         save_file(whole, temporary)
-    write_json(folder / FACTS, facts.model_dump(mode="json", serialize_as_any=True))
-    write_bytes(folder / CARD, card(facts, sum(a.size for a in whole.values())).encode())
+    _describe(folder, facts, sum(a.size for a in whole.values()))
     return Package(folder, facts)
+
+
+def with_confidence(package: Package, folder: Path, confidence: Confidence, *, name: str = "") -> Package:
+    """Write the package into `folder` once more with a confidence: weights and step graph byte for byte the same.
+
+    name : another name for it; SpecError where the confidence has a threshold for other classes.
+    """
+    changes = {"confidence": confidence, **({"name": name} if name else {})}
+    try:
+        facts = Facts.model_validate({**{n: getattr(package.facts, n) for n in Facts.model_fields}, **changes})
+    except ValidationError as error:
+        raise spec_error("confidence", error, Facts) from None
+    for file in (WEIGHTS, GRAPH):
+        if (package.folder / file).is_file():
+            with atomic(folder / file) as temporary:
+                shutil.copyfile(package.folder / file, temporary)
+    _describe(folder, facts, sum(a.size for a in package.arrays().values()))
+    return Package(folder, facts)
+
+
+def _describe(folder: Path, facts: Facts, n_numbers: int) -> None:
+    write_json(folder / FACTS, facts.dumped())
+    write_bytes(folder / CARD, card(facts, n_numbers).encode())
 
 
 def tensors(weights: Mapping[str, Tensor]) -> dict[str, NDArray[Any]]:
@@ -210,6 +263,7 @@ def card(facts: Facts, n_numbers: int) -> str:
         ("Chain", " -> ".join(op.kind for op in facts.chain) or "none"),
         ("Window", f"{facts.windows.length_s:g} s from {facts.windows.start_s:g} s after onset"),
         ("Trained on", f"{len(facts.subjects)} subjects"),
+        *([] if facts.confidence is None else [("Confidence", _confidence(facts.confidence))]),
         *((k.replace("_", " ").capitalize(), str(v)) for k, v in sorted(facts.trained.items())),
     ]
     lines = "\n".join(f"| {k} | {v} |" for k, v in rows)
@@ -218,6 +272,19 @@ def card(facts: Facts, n_numbers: int) -> str:
         "Accuracy on people outside the training set differs from person to person; see the report."
     )
     return f"# {facts.name}\n\n| | |\n|---|---|\n{lines}\n\n{limits}\n"
+
+
+def _confidence(c: Confidence) -> str:
+    silent = {
+        "set": "silent unless exactly one class is left",
+        "risk": f"silent under {c.least:.2f}",
+        "never": "never silent",
+    }
+    return (
+        f"temperature {c.temperature:.2f}; sets of classes ({c.score}) meant to hold the true one in "
+        f"{1 - c.alpha:.0%} of {'windows' if c.unit == 'window' else 'people'}; {silent[c.abstain]}; "
+        f"calibrated on {c.people} people ({c.windows} windows) it did not learn from"
+    )
 
 
 def channel_list(names: Sequence[str]) -> str:

@@ -6,6 +6,7 @@ It is a transducer (the chunk law holds through the exported graph): its output 
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from math import exp
@@ -25,7 +26,30 @@ from .ring import Ring
 TRIAL = {"trial_n": 0, "trial_valid": True}  # samples since its onset, and whether its window is valid so far
 
 
-class StreamDecoder(Transducer):
+class LiveDecoder(Transducer):
+    """What every decoder of a live stream offers beside the transducer it is.
+
+    Its output (n_classes, n_tokens) holds probabilities, one column a token; `hop` is a token's length in samples of the
+    cleaned signal.
+    """
+
+    classes: tuple[str, ...]
+    hop: int
+
+    @abstractmethod
+    def reset(self, state: State) -> State:
+        """Return a state whose model starts a trial at the next sample; the chain goes on."""
+
+    @abstractmethod
+    def last_samples(self, state: State, n: int) -> NDArray[np.int64]:
+        """Return the sample of the raw stream after which each of the last `n` tokens ended, its look-ahead aside."""
+
+    def feedback(self, sample: int, right: int, state: State) -> State:
+        """Learn that class `right` was the right one at a sample; StreamError for a decoder that does not learn."""
+        raise StreamError("This decoder does not learn from feedback", remedy="Ask for one that adapts")
+
+
+class StreamDecoder(LiveDecoder):
     """Decode a live stream.
 
     Parameters
@@ -139,7 +163,7 @@ class StreamDecoder(Transducer):
         state.update(TRIAL)
 
     def reset(self, state: State) -> State:
-        """Return a state whose model starts a trial at the next sample; the chain, and the person's mean, go on."""
+        """Return a state whose model starts a trial at the next sample; the person's mean goes on, too."""
         self._take(state)
         self._next_trial(state)
         return self._give(state)
@@ -148,6 +172,11 @@ class StreamDecoder(Transducer):
         """Return the sample of the cleaned stream after which each token of a stream of `n_clean` samples ends."""
         edges = [0, *(r for r in self.resets if 0 < r < n_clean), n_clean]
         return np.concatenate([np.arange(a + self.hop, b + 1, self.hop) for a, b in pairwise(edges)]).astype(np.int64)
+
+    def last_samples(self, state: State, n: int) -> NDArray[np.int64]:
+        last = state["n_clean"] - state["ring"]["filled"]
+        ends = last - self.hop * np.arange(n - 1, -1, -1)
+        return np.rint(ends * (self.input.sfreq / self.chain.output.sfreq)).astype(np.int64)
 
     def _take(self, state: State) -> None:
         """Put a state into the bound buffers, unless it lives there already.

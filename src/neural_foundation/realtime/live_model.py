@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..core.errors import StreamError
 from ..core.specs import SignalSpec
-from ..core.stream import Transducer
+from ..core.stream import Chunk
 from ..models.package import FACTS, GRAPH, WEIGHTS, Package
-from .decoder import StreamDecoder
+from .decoder import LiveDecoder, StreamDecoder, matching
 from .engine import open_graph
 
 MEGABYTE = 1 << 20
@@ -19,7 +22,8 @@ MEGABYTE = 1 << 20
 class LiveModel:
     """An opened package and what its decoders share.
 
-    `digest` : SHA-256 of facts, weights and graph, hex: a saved state goes on only under the digest it was saved with.
+    `step_s` : seconds that one token takes here. `digest` : SHA-256 of facts, weights and graph, hex: a saved state
+    goes on only under the digest it was saved with.
 
     Raises
     ------
@@ -40,22 +44,36 @@ class LiveModel:
         self._graph = None if self.whole_windows else open_graph(package.graph)
         first = self.decoder()
         self.hop_s, self.lookahead_s = 1 / first.output.sfreq, first.lookahead_s
+        self.step_s = _step_s(first, self.hop_s)
 
     @classmethod
-    def open(cls, folder: Path | str) -> LiveModel:
-        """Open a package folder."""
+    def open(cls, folder: Path | str, *, device: str = "auto") -> LiveModel:
+        """Open a package folder; `device` is 'auto', 'cpu' or 'cuda:n'."""
         return cls(Package.open(folder))
 
-    def decoder(self, signal: SignalSpec | None = None) -> Transducer:
+    def decoder(self, signal: SignalSpec | None = None, *, adapt: bool = False) -> LiveDecoder:
         """Return a decoder of raw samples, its output (n_classes, n_tokens) probabilities; one for each stream.
 
-        SignalMismatchError where the stream is not what the package expects.
+        The stream has the package's rate and channels, in its order; SignalMismatchError says what differs. Where they
+        lie and of what type they are is the package's to say.
         """
+        signal = matching(signal or self.facts.raw, self.facts.raw) and self.facts.raw
         if self.whole_windows:
             from .sliding import SlidingDecoder
 
             return SlidingDecoder(self.package, signal)
         return StreamDecoder(self.package, signal, session=self._graph)
+
+
+def _step_s(decoder: LiveDecoder, hop_s: float) -> float:
+    """Return the seconds of one token's step, the quickest of three."""
+    n, took, state = max(1, round(hop_s * decoder.input.sfreq)), [], decoder.start()
+    for i in range(3):
+        chunk = Chunk.of(np.zeros((decoder.input.n_chans, n), np.float32), i * n)
+        began = time.perf_counter()
+        _, state = decoder.step(chunk, state)
+        took.append(time.perf_counter() - began)
+    return min(took)
 
 
 def digest(folder: Path) -> str:

@@ -1,0 +1,128 @@
+"""serve: a decoding server for exported packages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..core.errors import SpecError
+
+if TYPE_CHECKING:
+    from ..serving.settings import ServeSettings
+
+Packages = Annotated[
+    list[Path] | None,
+    typer.Argument(
+        metavar="PACKAGE...", help="Exported packages, or the folders of runs with one.", show_default=False
+    ),
+]
+Task = Annotated[str, typer.Option("--task", help="The name to serve a single package's task by.")]
+Host = Annotated[str | None, typer.Option("--host", help="Where to listen; this machine alone by default.")]
+Port = Annotated[int | None, typer.Option("--port", help="8080 by default.")]
+Keys = Annotated[Path | None, typer.Option("--keys", metavar="FILE", help="API keys, made with 'key new'.")]
+State = Annotated[
+    Path | None,
+    typer.Option("--state", metavar="DIR", help="Where states are kept, so that a restart loses nothing."),
+]
+Config = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="All settings as YAML; options win.")]
+Adapt = Annotated[bool, typer.Option("--adapt", help="Connections may ask that their decoder adapts.")]
+Journal = Annotated[Path | None, typer.Option("--journal", metavar="DIR", help="Where adaptation is written down.")]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda:N.")]
+Source = Annotated[
+    str, typer.Option("--source", metavar="KIND:ARG", help="Decode this too: lsl:NAME, file:PATH, brainflow:synthetic.")
+]
+Out = Annotated[
+    list[str], typer.Option("--out", metavar="KIND:ARG", help="Where the source's decisions go: lsl:NAME, jsonl:PATH.")
+]
+Connections = Annotated[int | None, typer.Option("--connections", help="Most streams at a time.")]
+OpenToAll = Annotated[bool, typer.Option("--open-to-all", help="Serve beyond this machine without keys.")]
+Logs = Annotated[str | None, typer.Option("--logs", help="text or json.")]
+
+
+def add(app: typer.Typer) -> None:
+    @app.command("serve")
+    def serve(
+        packages: Packages = None,
+        task: Task = "",
+        host: Host = None,
+        port: Port = None,
+        keys: Keys = None,
+        state: State = None,
+        config: Config = None,
+        adapt: Adapt = False,
+        journal: Journal = None,
+        device: Device = "auto",
+        source: Source = "",
+        out: Out = [],  # noqa: B006
+        connections: Connections = None,
+        open_to_all: OpenToAll = False,
+        logs: Logs = None,
+    ) -> None:
+        """Serve live decoding, a page to look at it, the Open Inference Protocol and metrics."""
+        given = {"host": host, "port": port, "keys": keys, "state": state, "logs": logs, "journal": journal}
+        given |= {
+            "adapt": adapt or None,
+            "open_to_all": open_to_all or None,
+            "device": device,
+            "source": source or None,
+        }
+        given |= {"outlets": tuple(out) or None, "connections": connections}
+        settings = settings_of(config, packages or [], task, given)
+        _run(settings)
+
+
+def settings_of(config: Path | None, packages: list[Path], task: str, given: dict[str, Any]) -> ServeSettings:
+    """Return the settings of a file with options over them; SpecError names what is wrong."""
+    from ..serving.models import package_folder
+
+    values = _read(config)
+    values |= {n: v for n, v in given.items() if v is not None and n != "connections"}
+    if given.get("connections") is not None:
+        values["limits"] = {**values.get("limits", {}), "connections": given["connections"]}
+    if packages:
+        name = task if len(packages) == 1 else ""
+        values["packages"] = [{"folder": package_folder(p), "task": name} for p in packages]
+    if not values.get("packages"):
+        raise SpecError("No package to serve", remedy="Give a folder that an 'export' stage wrote, or a run's folder")
+    return _checked(values)
+
+
+def _read(config: Path | None) -> dict[str, Any]:
+    if config is None:
+        return {}
+    from ..pipeline.yaml12 import parse_file
+
+    values = parse_file(config)
+    if not isinstance(values, dict):
+        raise SpecError(f"{config} holds no settings", allowed="a YAML mapping: packages, port, keys, ...")
+    return values
+
+
+def _checked(values: dict[str, Any]) -> ServeSettings:
+    from pydantic import ValidationError
+
+    from ..core.kinds import spec_error
+    from ..serving.settings import ServeSettings
+
+    try:
+        return ServeSettings.model_validate(values)
+    except ValidationError as error:
+        raise spec_error("serve", error, ServeSettings) from None
+
+
+def _run(settings: ServeSettings) -> None:
+    """Listen first, then load and say where; a port that is taken is told before a model is loaded."""
+    from ..serving import logs
+    from ..serving.server import configured, listening
+
+    logs.configure(settings.logs)
+    opened = listening(settings)
+    server = configured(settings)
+    address = f"{'https' if settings.tls_key else 'http'}://{settings.host}:{opened.getsockname()[1]}"
+    tasks = ", ".join(server.config.app.state.service.models.tasks)
+    typer.echo(
+        f"Serving {tasks} on {address}  (page /, API /docs, metrics /metrics; Ctrl-C drains and stops)", err=True
+    )
+    server.run(sockets=[opened])

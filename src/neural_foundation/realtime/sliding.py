@@ -1,0 +1,203 @@
+"""Models that decide on a whole window, live: raw samples in, the class probabilities of the latest window out.
+
+Shapes: chunk (n_chans, any length) raw, volts; output (n_classes, n_tokens), one column a hop. The package's own chain
+comes first; a ring holds the last window of what it gives. A decision belongs to the END of its window: the first one
+falls on the last sample of the first full window, the next ones every hop after it. The model is asked for each
+window alone, so a decision is that of an evaluation on the same window.
+
+A window of which half or less was valid, or on which the model cannot decide (an electrode gone flat), says nothing:
+every class is given the same probability, and the column is not valid.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core.errors import DataError, SpecError, StreamError
+from ..core.specs import SignalSpec
+from ..core.stream import Chunk, State
+from ..models.package import Package
+from ..signals.chain import chain
+from .decoder import LiveDecoder, matching, softmax
+
+HOPS_A_WINDOW = 10
+_LEAST = 1e-12  # of a probability, so that its logarithm can be read out
+Predict = Callable[[NDArray[np.float32]], NDArray[np.float64]]
+
+
+class SlidingDecoder(LiveDecoder):
+    """Decode a live stream with a model of windows.
+
+    Parameters
+    ----------
+    package : a package with a task; no step graph is needed.
+    signal : what the stream is; must have the package's rate and channels (other orders are a mismatch).
+    hop_s : seconds from one decision to the next, rounded to samples; None: as the windows of its training lay, or a
+        tenth of a window where a trial had one window.
+    resets_s : seconds from the first sample at which a window starts anew (onset of a trial): the next decision is at
+        the end of the first full window after it. `reset()` does the same from the next sample on.
+
+    `decision_s` is how many seconds one decision took here. `mix` and `readout` are the places for adaptation of
+    `StreamDecoder`; logits are the logarithms of the probabilities.
+
+    Raises
+    ------
+    SignalMismatchError : another rate or other channels. StreamError : nothing to decode, or a chain that cannot run
+    live. SpecError : a hop of less than a sample.
+    """
+
+    def __init__(
+        self,
+        package: Package,
+        signal: SignalSpec | None = None,
+        *,
+        hop_s: float | None = None,
+        resets_s: Sequence[float] = (),
+    ) -> None:
+        facts = package.facts
+        if facts.target is None:
+            raise StreamError(
+                f"Package '{facts.name}' decodes nothing: it was only pre-trained",
+                remedy="Give the package of an adapted model",
+            )
+        self.input = matching(signal or facts.raw, facts.raw)
+        self.chain = chain(facts.chain, self.input, live=True)
+        sfreq = self.chain.output.sfreq
+        self.window = round(facts.windows.length_s * sfreq)
+        self.hop = _hop(hop_s, facts.windows.hop_s, facts.windows.length_s, sfreq)
+        self.classes = facts.target.classes
+        self.output = SignalSpec(sfreq=sfreq / self.hop, ch_names=self.classes)
+        self.lookahead_s = self.chain.lookahead_s
+        self.resets = sorted({round(t * sfreq) for t in resets_s})
+        self.mix: NDArray[np.float64] | None = None
+        self.readout: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
+        self._predict = predictor(package)
+        self._warm_up()
+
+    def _warm_up(self) -> None:
+        """Decide twice on noise, so that nothing is read or compiled for the first time while live."""
+        noise = np.random.default_rng(0).standard_normal((1, self.chain.output.n_chans, self.window), np.float32)
+        self._predict(noise)
+        began = time.perf_counter()
+        self._predict(noise)
+        self.decision_s = time.perf_counter() - began
+        self.step(Chunk.of(np.zeros((self.input.n_chans, self.hop), np.float32)), self.start())
+
+    def start(self) -> State:
+        shape = self.chain.output.n_chans, self.window
+        ring = {"values": np.zeros(shape, np.float32), "valid": np.zeros(self.window, np.bool_), "n": 0}
+        return {"chain": self.chain.start(), "ring": ring, "n_out": 0, "n_clean": 0, "ends": np.zeros(0, np.int64)}
+
+    def step(self, chunk: Chunk, state: State) -> tuple[Chunk, State]:
+        """Return the probabilities of the windows that `chunk` completes, (n_classes, n_tokens)."""
+        clean, state["chain"] = self.chain.step(chunk, state["chain"])
+        return self._tokens(clean, state), state
+
+    def flush(self, state: State) -> Chunk:
+        """Return the decisions that the chain's look-ahead still held back when the stream ended."""
+        return self._tokens(self.chain.flush(state["chain"]), state)
+
+    def reset(self, state: State) -> State:
+        """Return a state whose window starts at the next sample; the chain goes on."""
+        state["ring"]["n"] = 0
+        return state
+
+    def last_samples(self, state: State, n: int) -> NDArray[np.int64]:
+        """Return the raw sample after which each of the last `n` decisions of the latest step fell."""
+        ends = state["ends"][len(state["ends"]) - n :]
+        return np.asarray(np.rint(ends * (self.input.sfreq / self.chain.output.sfreq)), np.int64)
+
+    def token_ends(self, n_clean: int) -> NDArray[np.int64]:
+        """Return the sample of the cleaned stream after which each decision on `n_clean` samples falls."""
+        edges = [0, *(r for r in self.resets if 0 < r < n_clean), n_clean]
+        return np.concatenate([np.arange(a + self.window, b + 1, self.hop) for a, b in pairwise(edges)]).astype(
+            np.int64
+        )
+
+    def _tokens(self, clean: Chunk, state: State) -> Chunk:
+        columns, valid, ends = [], [], []
+        for end, probability in self._decisions(clean, state):
+            ends.append(end)
+            valid.append(probability is not None)
+            columns.append(np.full(len(self.classes), 1 / len(self.classes)) if probability is None else probability)
+        first = state["n_out"]
+        state["n_out"] = first + len(columns)
+        state["n_clean"] += clean.n_times
+        state["ends"] = np.array(ends, np.int64)
+        values = np.array(columns).T if columns else np.zeros((len(self.classes), 0))
+        return Chunk(values, np.array(valid, np.bool_), first)
+
+    def _decisions(self, clean: Chunk, state: State) -> Iterator[tuple[int, NDArray[np.float64] | None]]:
+        """Yield where each window that ends in the chunk ends, and its decision; None where it says nothing."""
+        ring, at, n = state["ring"], state["n_clean"], clean.n_times
+        values = clean.values if self.mix is None else (self.mix @ clean.values).astype(np.float32)
+        edges = [0, *(m - at for m in self.resets if at <= m < at + n), n]
+        for i, (a, b) in enumerate(pairwise(edges)):
+            if i > 0:
+                ring["n"] = 0
+            while a < b:
+                take = min(b - a, self._until(ring["n"]))
+                self._push(ring, values[:, a : a + take], clean.valid[a : a + take])
+                a += take
+                if self._due(ring["n"]):
+                    yield at + a, self._decide(ring)
+
+    def _until(self, n: int) -> int:
+        """Return how many samples, at least one, are missing to the next decision where `n` are in."""
+        return self.window - n if n < self.window else self.hop - (n - self.window) % self.hop
+
+    def _due(self, n: int) -> bool:
+        return n >= self.window and (n - self.window) % self.hop == 0
+
+    def _push(self, ring: State, values: NDArray[Any], valid: NDArray[np.bool_]) -> None:
+        """Put at most a hop, or what is missing to a first window, over the oldest samples."""
+        at, kept = ring["n"] + max(values.shape[1] - self.window, 0), min(values.shape[1], self.window)
+        place = (at + np.arange(kept)) % self.window
+        ring["values"][:, place] = values[:, -kept:]
+        ring["valid"][place] = valid[-kept:]
+        ring["n"] += values.shape[1]
+
+    def _decide(self, ring: State) -> NDArray[np.float64] | None:
+        if 2 * int(np.count_nonzero(ring["valid"])) <= self.window:
+            return None
+        first = ring["n"] % self.window
+        window = np.concatenate([ring["values"][:, first:], ring["values"][:, :first]], 1)
+        try:
+            probability = np.asarray(self._predict(window[None])[0], np.float64)
+        except DataError:
+            return None
+        if self.readout is None:
+            return probability
+        matrix, bias = self.readout
+        return np.array(softmax(matrix @ np.log(np.maximum(probability, _LEAST)) + bias))
+
+
+def _hop(given_s: float | None, trained_s: float | None, window_s: float, sfreq: float) -> int:
+    hop_s = given_s if given_s is not None else trained_s or window_s / HOPS_A_WINDOW
+    if round(hop_s * sfreq) < 1:
+        raise SpecError(f"hop_s is {hop_s:g}", allowed=f"{1 / sfreq:g} s (one sample) or more")
+    return round(hop_s * sfreq)
+
+
+def predictor(package: Package) -> Predict:
+    """Return what gives the probabilities (n, n_classes) of windows (n, n_chans, n_times), the weights read once."""
+    if package.facts.model.family == "estimator":
+        return package.estimator().predict_proba
+    import torch
+
+    network = package.network()
+
+    def predict(windows: NDArray[np.float32]) -> NDArray[np.float64]:
+        with torch.inference_mode():
+            logits = network(torch.from_numpy(windows)).logits
+            assert logits is not None
+            last = logits[:, -1] if logits.ndim == 3 else logits
+            return np.asarray(torch.softmax(last.double(), -1).numpy())
+
+    return predict

@@ -1,0 +1,143 @@
+"""The application: routes, and the service behind them that they share."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse
+from starlette.websockets import WebSocket
+
+from .. import __version__
+from ..core.errors import NeuralFoundationError
+from . import tracing, v2
+from .auth import Access, AccessError
+from .door import allowed
+from .metrics import Metrics
+from .models import ServedModels
+from .protocol import ProtocolError
+from .registry import Registry
+from .settings import ServeSettings
+from .stream_route import stream
+
+log = logging.getLogger(__name__)
+DESCRIPTION = """Decisions from brain signals, live.
+
+Streams go over the WebSocket `/v1/stream` (docs: protocol); whole pieces of signal over the Open Inference Protocol
+under `/v2`. Research use; not a medical device.
+"""
+
+
+class Service:
+    """What all routes of one server share."""
+
+    def __init__(self, settings: ServeSettings) -> None:
+        self.settings = settings
+        self.access = Access.of(settings.keys, settings.jwt)
+        self.metrics, self.tracer = Metrics(), tracing.tracer()
+        self.models = ServedModels(settings.packages, settings.device)
+        self.pool = ThreadPoolExecutor(2, thread_name_prefix="serving")
+        self.registry = Registry(settings, self.models, self.pool)
+        self.inference = v2.Inference(self)
+
+    @property
+    def ready(self) -> bool:
+        return not self.registry.draining
+
+    def span(self, name: str, **facts: Any) -> AbstractContextManager[Any]:
+        """Return a trace span; nothing where no traces are wanted."""
+        span: AbstractContextManager[Any] = self.tracer.start_as_current_span(name, attributes=facts)
+        return span
+
+    async def keep_house(self) -> None:
+        """Once a second: close what is idle or whose credential ended; now and then forget old states."""
+        for tick in range(1 << 62):
+            await asyncio.sleep(1.0)
+            await self._close_some()
+            if tick % 30 == 0:
+                await asyncio.get_running_loop().run_in_executor(self.pool, self.registry.snapshots.sweep)
+
+    async def _close_some(self) -> None:
+        idle_before = time.monotonic() - self.settings.limits.idle_s
+        for there in list(self.registry.open.values()):
+            if there.close is None:
+                continue
+            if not self.access.holds(there.principal):
+                await there.close(1008, "access: the credential has ended")
+            elif there.heard_s < idle_before:
+                await there.close(1001, "idle: connect again and resume")
+
+
+@asynccontextmanager
+async def _life(app: FastAPI) -> AsyncIterator[None]:
+    service: Service = app.state.service
+    house = asyncio.create_task(service.keep_house())
+    try:
+        yield
+    finally:
+        house.cancel()
+        service.pool.shutdown(wait=True)
+        tracing.shutdown()
+
+
+def create_app(settings: ServeSettings) -> FastAPI:
+    """Return the application; PackageError, StoreError or SpecError where the settings name what is not there."""
+    app = FastAPI(
+        title="neural-foundation", version=__version__, description=DESCRIPTION, lifespan=_life, redoc_url=None
+    )
+    service = app.state.service = Service(settings)
+    app.add_exception_handler(AccessError, _no_access)
+    app.add_exception_handler(ProtocolError, _not_so)
+    app.include_router(v2.routes(service))
+    _add_streams(app, service)
+    _add_operations(app, service)
+    return app
+
+
+def _add_streams(app: FastAPI, service: Service) -> None:
+    @app.websocket("/v1/stream")
+    async def stream_route(socket: WebSocket) -> None:
+        await stream(socket, service)
+
+
+def _add_operations(app: FastAPI, service: Service) -> None:
+    @app.get("/metrics", tags=["operations"], summary="Prometheus metrics")
+    def metrics(request: Request) -> Response:
+        allowed(request, service, "watch")
+        body, kind = service.metrics.exposition()
+        return Response(body, media_type=kind)
+
+    @app.post("/v1/models/{task}/reload", tags=["operations"], summary="Open a task's package again")
+    def reload(task: str, request: Request) -> dict[str, Any]:
+        allowed(request, service, "admin")
+        return _reload(service, task)
+
+
+def _reload(service: Service, task: str) -> dict[str, Any]:
+    try:
+        with service.span("reload", task=task):
+            changed = service.models.reload(task)
+    except NeuralFoundationError:
+        service.metrics.reloads.labels("failed").inc()
+        raise
+    service.metrics.reloads.labels("changed" if changed else "same").inc()
+    return {"task": task, "changed": changed, "digest": service.models[task].digest}
+
+
+async def _no_access(request: Request, error: Exception) -> Response:
+    assert isinstance(error, AccessError)
+    headers = {"www-authenticate": "Bearer"} if error.status == 401 else {}
+    return JSONResponse({"error": str(error)}, error.status, headers)
+
+
+async def _not_so(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ProtocolError)
+    status = {"task": 404, "full": 429, "size": 413, "draining": 503}.get(error.code, 400)
+    headers = {"retry-after": "1"} if status in (429, 503) else {}
+    return JSONResponse({"error": str(error)}, status, headers)

@@ -1,0 +1,262 @@
+"""One stream of one client: frames in, frames out, and all of its state; it knows nothing of sockets.
+
+Shapes: C channels, n samples, K classes, T tokens. What a connection answers depends on the frames alone, in their
+order, so a connection that goes on from a saved state gives what it would have given.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from ..core.stream import Chunk, State, load_state, save_state
+from ..realtime.live_model import LiveModel
+from ..realtime.watch import Alarm, Watch
+from . import protocol
+from .hello import Hello
+from .protocol import Frame, ProtocolError
+from .settings import Limits
+
+FORMAT_VERSION = 1
+LAST_SAMPLE = 1 << 62
+REMEMBERED = 1024  # decisions that feedback can still speak of, and that a client can still be told again
+
+
+@dataclass(slots=True)
+class Answer:
+    """What one frame led to: frames to send back, and what those who watch want to know."""
+
+    frames: list[bytes | str] = field(default_factory=list)
+    rows: NDArray[Any] | None = None
+    values: NDArray[np.float32] | None = None
+    alarms: tuple[Alarm, ...] = ()
+    feedback: bool | None = None
+    ended: bool = False
+
+
+class Connection:
+    """A stream that is being decoded.
+
+    `name` is public, `secret` is what its client proves with that it may go on; of the secret only a hash is kept.
+    `owner` : the principal it belongs to.
+    """
+
+    def __init__(self, model: LiveModel, hello: Hello, owner: str, limits: Limits) -> None:
+        if len(model.classes) > protocol.MOST_CLASSES:
+            raise ProtocolError("task", f"{len(model.classes)} classes", allowed=f"up to {protocol.MOST_CLASSES}")
+        self.model, self.hello, self.owner, self.limits = model, hello, owner, limits
+        self.name, self.secret = secrets.token_urlsafe(9), secrets.token_urlsafe(24)
+        self.secret_hash = sha256(self.secret.encode()).hexdigest()
+        self.decoder = model.decoder(hello.signal, adapt=hello.adapt)
+        self.signal = self.decoder.input
+        self.state: State = self.decoder.start()
+        self.watch = Watch(model.facts, self.signal)
+        self.sequence = self.n_samples = self.n_tokens = 0
+        self.finished = False
+        self._first_sample = self._first_token = 0  # where the decoder's own stream began
+        self._rows = protocol.row_type(len(model.classes))
+        self._recent = np.zeros(0, self._rows)
+        self._most = max(1, round(limits.block_s * self.signal.sfreq))
+        self._handlers: dict[int, Callable[[Frame, float], Answer]] = {
+            protocol.SAMPLES: self._samples,
+            protocol.RESET: self._reset,
+            protocol.FEEDBACK: self._feedback,
+            protocol.END: self._end,
+        }
+
+    @property
+    def token(self) -> str:
+        """What a client shows to go on with this connection."""
+        return f"{self.name}.{self.secret}"
+
+    def welcome(self) -> str:
+        """Return the server's first frame."""
+        model, limits = self.model, self.limits
+        facts = {
+            "type": "welcome",
+            "format_version": protocol.FORMAT_VERSION,
+            "connection": self.name,
+            "resume": self.token,
+            "next_sequence": self.sequence + 1,
+            "n_samples": self.n_samples,
+            "n_tokens": self.n_tokens,
+            "task": model.task,
+            "classes": model.classes,
+            "signal": {"sfreq": self.signal.sfreq, "ch_names": self.signal.ch_names},
+            "hop_s": model.hop_s,
+            "lookahead_s": model.lookahead_s,
+            "context": model.facts.model.context,
+            "limits": {"block_samples": self._most, "frame_bytes": limits.frame_bytes, "gap_s": limits.gap_s},
+        }
+        return orjson.dumps(facts).decode()
+
+    def told_again(self, n_tokens: int) -> bytes | None:
+        """Return the decisions from token `n_tokens` on, for a client that did not get them; None where there are none.
+
+        ProtocolError where they are too old to be remembered.
+        """
+        missing = self.n_tokens - n_tokens
+        if missing <= 0:  # after a crash the client can have more than the saved state: they are made again
+            return None
+        if missing > len(self._recent):
+            allowed = f"{self.n_tokens - len(self._recent)} or more: no older ones are remembered"
+            raise ProtocolError("resume", f"The client has {n_tokens} tokens", allowed=allowed)
+        return protocol.decisions(self._recent[-missing:], sequence=0, first=n_tokens)
+
+    def take(self, frame: Frame, now_s: float) -> Answer:
+        """Return the answer to a frame; ProtocolError, and nothing changed, where it may not come.
+
+        A frame that came before (sent again after a break) is left out. `now_s` : any clock, for the watch on the rate.
+        """
+        handler = self._handlers.get(frame.type)
+        if self.finished:
+            raise ProtocolError("order", "A frame after END", remedy="Close the connection")
+        if handler is None:
+            names = ", ".join(f"{n} {k}" for k, n in protocol.FROM_CLIENT.items())
+            raise ProtocolError("frame", f"Frame type {frame.type}", allowed=names)
+        if frame.sequence <= self.sequence:
+            return Answer()
+        if frame.sequence != self.sequence + 1:
+            raise ProtocolError(
+                "sequence",
+                f"Frame {frame.sequence} came after {self.sequence}",
+                allowed=f"{self.sequence + 1}",
+                remedy="Connect again with the resume token and send what is missing",
+            )
+        answer = handler(frame, now_s)
+        self.sequence = frame.sequence
+        return answer
+
+    def _samples(self, frame: Frame, now_s: float) -> Answer:
+        if not 0 < frame.count <= self._most:
+            raise ProtocolError("size", f"A block of {frame.count} samples", allowed=f"1 to {self._most}")
+        hello = self.hello
+        values, valid = protocol.read_samples(frame, self.signal.n_chans, hello.dtype, hello.step)
+        missing = self._missing(frame)
+        parts = [self._bridge(missing)] if missing else []
+        ok = np.ones(frame.count, np.bool_) if valid is None else valid
+        chunk = Chunk(values, ok, frame.start - self._first_sample)
+        alarms = self.watch.block(chunk, now_s)
+        parts.append(self._step(chunk))
+        self.n_samples = frame.start + frame.count
+        answer = self._decided(np.concatenate([p for p in parts if p is not None]), frame)
+        answer.values, answer.alarms = values, (*alarms, *answer.alarms)
+        return answer
+
+    def _missing(self, frame: Frame) -> int:
+        missing = frame.start - self.n_samples
+        if missing < 0 or frame.start > LAST_SAMPLE:
+            raise ProtocolError(
+                "order", f"A block starts at sample {frame.start}", allowed=f"{self.n_samples}, or later after a gap"
+            )
+        return missing
+
+    def _bridge(self, missing: int) -> NDArray[Any] | None:
+        """Step over samples that never came: masked where they are few, else the decoder starts anew after them."""
+        if missing > self.limits.gap_s * self.signal.sfreq:
+            self.state = self.decoder.start()
+            self._first_sample, self._first_token = self.n_samples + missing, self.n_tokens
+            return None
+        empty = np.zeros((self.signal.n_chans, missing), np.float32)
+        return self._step(Chunk(empty, np.zeros(missing, np.bool_), self.n_samples - self._first_sample))
+
+    def _step(self, chunk: Chunk) -> NDArray[Any]:
+        out, self.state = self.decoder.step(chunk, self.state)
+        return self._as_rows(out)
+
+    def _as_rows(self, out: Chunk) -> NDArray[Any]:
+        """Return the tokens of a decoder's output as rows of the wire."""
+        rows = np.zeros(out.n_times, self._rows)
+        if out.n_times:
+            probability = out.values
+            confidence = self.model.facts.confidence
+            if confidence is not None:
+                probability, sets, rows["abstained"] = confidence.apply(probability)
+                rows["set"] = protocol.bits(sets)
+            rows["sample"] = self._first_sample + self.decoder.last_samples(self.state, out.n_times)
+            rows["valid"], rows["probability"] = out.valid, probability.T
+        return rows
+
+    def _decided(self, rows: NDArray[Any], frame: Frame, *, last: bool = False) -> Answer:
+        """Return the answer that carries new rows."""
+        first, self.n_tokens = self.n_tokens, self.n_tokens + len(rows)
+        alarms: list[Alarm] = []
+        if len(rows):
+            self._recent = np.concatenate([self._recent, rows])[-REMEMBERED:]
+        for row in rows:
+            alarms += self.watch.decision(row["probability"], bool(row["valid"]))
+        answer = Answer(rows=rows, alarms=tuple(alarms), ended=last)
+        if len(rows) or last or self.hello.answer == "block":
+            answer.frames.append(protocol.decisions(rows, sequence=frame.sequence, first=first, last=last))
+        return answer
+
+    def _reset(self, frame: Frame, now_s: float) -> Answer:
+        if frame.start != self.n_samples:
+            raise ProtocolError("order", f"RESET at sample {frame.start}", allowed=f"{self.n_samples}, the next one")
+        self.state = self.decoder.reset(self.state)
+        return Answer()
+
+    def _feedback(self, frame: Frame, now_s: float) -> Answer:
+        if frame.count >= len(self.model.classes):
+            raise ProtocolError(
+                "class", f"FEEDBACK of class {frame.count}", allowed=f"0 to {len(self.model.classes) - 1}"
+            )
+        if frame.start > self.n_samples:
+            raise ProtocolError("order", f"FEEDBACK at sample {frame.start}", allowed=f"up to {self.n_samples}")
+        before = int(np.searchsorted(self._recent["sample"], frame.start, side="right"))
+        said = int(self._recent["probability"][before - 1].argmax()) if before else None
+        if self.hello.adapt:
+            self.state = self.decoder.feedback(frame.start - self._first_sample, frame.count, self.state)
+        return Answer(feedback=None if said is None else said == frame.count)
+
+    def _end(self, frame: Frame, now_s: float) -> Answer:
+        self.finished = True
+        return self._decided(self._as_rows(self.decoder.flush(self.state)), frame, last=True)
+
+    def snapshot(self) -> bytes:
+        """Return all of it as bytes; `Connection.restored` goes on from them, here or in another process."""
+        head = {
+            "format_version": FORMAT_VERSION,
+            "name": self.name,
+            "secret": self.secret_hash,
+            "owner": self.owner,
+            "digest": self.model.digest,
+            "task": self.model.task,
+            "hello": self.hello.model_dump(mode="json", exclude={"resume", "n_tokens"}),
+        }
+        counts = [self.sequence, self.n_samples, self.n_tokens, self._first_sample, self._first_token]
+        return save_state(
+            {
+                "head": np.frombuffer(orjson.dumps(head), np.uint8),
+                "counts": np.array(counts, np.int64),
+                "recent": self._recent.view(np.uint8),
+                "decoder": self.state,
+                "watch": self.watch.state(),
+            }
+        )
+
+    @classmethod
+    def restored(cls, saved: State, head: dict[str, Any], model: LiveModel, limits: Limits) -> Connection:
+        """Return the connection of an opened snapshot (`opened`); its secret stays the one its client has."""
+        made = cls(model, Hello.model_validate(head["hello"]), head["owner"], limits)
+        made.name, made.secret, made.secret_hash = head["name"], "", head["secret"]
+        counts = [int(n) for n in saved["counts"]]
+        made.sequence, made.n_samples, made.n_tokens, made._first_sample, made._first_token = counts
+        made._recent = saved["recent"].view(made._rows)
+        made.state = saved["decoder"]
+        made.watch.restore(saved["watch"])
+        return made
+
+
+def opened(data: bytes) -> tuple[State, dict[str, Any]]:
+    """Return a snapshot's state and head; StreamError where the bytes are none."""
+    saved = load_state(data)
+    head: dict[str, Any] = orjson.loads(saved["head"].tobytes())
+    return saved, head

@@ -1,0 +1,100 @@
+"""A server: uvicorn around the application, with its states saved before it stops."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from ..core.errors import MissingExtraError, StoreError
+from .settings import ServeSettings
+
+BACKLOG = 2048
+
+
+def configured(settings: ServeSettings) -> Any:
+    """Return a uvicorn server of these settings; MissingExtraError without the extra 'serve'."""
+    try:
+        import uvicorn
+        from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+    except ImportError:
+        raise MissingExtraError("uvicorn", "serve") from None
+    from .app import create_app
+
+    class Sockets(WebSocketsSansIOProtocol):  # type: ignore[misc]
+        """Lets a route cut off at once a client that takes nothing, and cuts off who never asked for a socket."""
+
+        def handle_connect(self, event: Any) -> None:
+            super().handle_connect(event)
+            if hasattr(self, "scope"):
+                self.scope["extensions"]["neural_foundation.abort"] = self.transport.abort
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            if self.conn.handshake_exc is not None and not self.handshake_complete:
+                self.transport.abort()  # what was sent is no request: there is no socket yet to close politely
+
+    class Server(uvicorn.Server):  # type: ignore[misc]
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            await app.state.service.registry.drain()
+            await super().shutdown(sockets)
+
+    app, limits = create_app(settings), settings.limits
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        ws=Sockets,
+        ws_max_size=limits.frame_bytes,
+        ws_per_message_deflate=False,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        backlog=BACKLOG,
+        timeout_graceful_shutdown=max(1, round(limits.drain_s)),
+        ssl_certfile=settings.tls_certificate,
+        ssl_keyfile=settings.tls_key,
+    )
+    return Server(config)
+
+
+def listening(settings: ServeSettings) -> socket.socket:
+    """Return the socket a server listens on; StoreError where the port is taken or not ours to take."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    made = socket.socket(family, socket.SOCK_STREAM)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        made.bind((settings.host, settings.port))
+    except OSError as error:
+        made.close()
+        raise StoreError(
+            f"{settings.host}:{settings.port} cannot be listened on ({error.strerror})",
+            remedy="Give another --port, or stop what uses this one",
+        ) from None
+    return made
+
+
+def serve(settings: ServeSettings) -> None:
+    """Serve until SIGTERM or SIGINT, then drain."""
+    server = configured(settings)
+    server.run(sockets=[listening(settings)])
+
+
+@contextmanager
+def served(settings: ServeSettings) -> Iterator[str]:
+    """Serve from a thread of this process while the block lasts; yield the address. For tests and notebooks."""
+    made, server = listening(settings), configured(settings)
+    thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[made])), daemon=True)
+    thread.start()
+    try:
+        while not server.started and thread.is_alive():
+            thread.join(0.01)
+        host, port = made.getsockname()[:2]
+        yield f"http://{host}:{port}"
+    finally:
+        server.should_exit = True
+        thread.join()
+        made.close()
