@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -118,11 +119,10 @@ def _run(settings: ServeSettings) -> None:
     from ..serving.server import configured, listening
 
     logs.configure(settings.logs)
-    opened = listening(settings)
-    server = configured(settings)
-    address = f"{'https' if settings.tls_key else 'http'}://{settings.host}:{opened.getsockname()[1]}"
-    tasks = ", ".join(server.config.app.state.service.models.tasks)
-    typer.echo(
-        f"Serving {tasks} on {address}  (page /, API /docs, metrics /metrics; Ctrl-C drains and stops)", err=True
-    )
-    server.run(sockets=[opened])
+    with closing(listening(settings)) as opened:
+        server = configured(settings)
+        address = f"{'https' if settings.tls_key else 'http'}://{settings.host}:{opened.getsockname()[1]}"
+        tasks = ", ".join(server.config.app.state.service.models.tasks)
+        typer.echo(f"Serving {tasks} on {address}", err=True)
+        typer.echo("Page: /   API: /docs   metrics: /metrics   Ctrl-C saves all states and stops", err=True)
+        server.run(sockets=[opened])

@@ -16,9 +16,10 @@ from starlette.websockets import WebSocket
 
 from .. import __version__
 from ..core.errors import NeuralFoundationError
-from . import tracing, v2
+from . import tracing, v2, watch_route
 from .auth import Access, AccessError
 from .door import allowed
+from .feed import Feed
 from .metrics import Metrics
 from .models import ServedModels
 from .protocol import ProtocolError
@@ -44,7 +45,8 @@ class Service:
         self.models = ServedModels(settings.packages, settings.device)
         self.pool = ThreadPoolExecutor(2, thread_name_prefix="serving")
         self.registry = Registry(settings, self.models, self.pool)
-        self.inference = v2.Inference(self)
+        self.inference, self.watching = v2.Inference(self), 0
+        self.feed = Feed(self, settings.source, settings.outlets) if settings.source else None
 
     @property
     def ready(self) -> bool:
@@ -78,10 +80,14 @@ class Service:
 async def _life(app: FastAPI) -> AsyncIterator[None]:
     service: Service = app.state.service
     house = asyncio.create_task(service.keep_house())
+    if service.feed is not None:
+        service.feed.start(asyncio.get_running_loop())
     try:
         yield
     finally:
         house.cancel()
+        if service.feed is not None:
+            await asyncio.to_thread(service.feed.stop)
         service.pool.shutdown(wait=True)
         tracing.shutdown()
 
@@ -95,6 +101,7 @@ def create_app(settings: ServeSettings) -> FastAPI:
     app.add_exception_handler(AccessError, _no_access)
     app.add_exception_handler(ProtocolError, _not_so)
     app.include_router(v2.routes(service))
+    app.include_router(watch_route.routes(service))
     _add_streams(app, service)
     _add_operations(app, service)
     return app

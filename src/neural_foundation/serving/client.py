@@ -262,19 +262,7 @@ class Client:
         if token < self.n_tokens:
             return  # decided again after a break
         self.n_tokens = token + 1
-        probability = row["probability"]
-        decision = None if row["abstained"] else self.classes[int(probability.argmax())]
-        await self._decisions.put(
-            LiveDecision(
-                token,
-                int(row["sample"]),
-                int(row["sample"]) / self.sfreq,
-                decision,
-                dict(zip(self.classes, probability.tolist(), strict=True)),
-                bool(row["valid"]),
-                protocol.names_of(int(row["set"]), self.classes),
-            )
-        )
+        await self._decisions.put(protocol.decision(row, token, self.classes, self.sfreq))
 
     def _forget(self, sequence: int) -> None:
         """Let go of frames whose effect the server has saved."""

@@ -139,22 +139,26 @@ class Connection:
             raise ProtocolError("size", f"A block of {frame.count} samples", allowed=f"1 to {self._most}")
         hello = self.hello
         values, valid = protocol.read_samples(frame, self.signal.n_chans, hello.dtype, hello.step)
-        missing = self._missing(frame)
-        parts = [self._bridge(missing)] if missing else []
         ok = np.ones(frame.count, np.bool_) if valid is None else valid
-        chunk = Chunk(values, ok, frame.start - self._first_sample)
-        alarms = self.watch.block(chunk, now_s)
-        parts.append(self._step(chunk))
-        self.n_samples = frame.start + frame.count
-        answer = self._decided(np.concatenate([p for p in parts if p is not None]), frame)
-        answer.values, answer.alarms = values, (*alarms, *answer.alarms)
+        return self.decoded(Chunk(values, ok, frame.start), now_s, frame.sequence)
+
+    def decoded(self, chunk: Chunk, now_s: float, sequence: int) -> Answer:
+        """Return the answer to samples (C, n); `chunk.start` counts from the first sample of the stream."""
+        missing = self._missing(chunk.start)
+        parts = [self._bridge(missing)] if missing else []
+        own = Chunk(chunk.values, chunk.valid, chunk.start - self._first_sample)
+        alarms = self.watch.block(own, now_s)
+        parts.append(self._step(own))
+        self.n_samples = chunk.start + chunk.n_times
+        answer = self._decided(np.concatenate([p for p in parts if p is not None]), sequence)
+        answer.values, answer.alarms = chunk.values, (*alarms, *answer.alarms)
         return answer
 
-    def _missing(self, frame: Frame) -> int:
-        missing = frame.start - self.n_samples
-        if missing < 0 or frame.start > LAST_SAMPLE:
+    def _missing(self, start: int) -> int:
+        missing = start - self.n_samples
+        if missing < 0 or start > LAST_SAMPLE:
             raise ProtocolError(
-                "order", f"A block starts at sample {frame.start}", allowed=f"{self.n_samples}, or later after a gap"
+                "order", f"A block starts at sample {start}", allowed=f"{self.n_samples}, or later after a gap"
             )
         return missing
 
@@ -184,7 +188,7 @@ class Connection:
             rows["valid"], rows["probability"] = out.valid, probability.T
         return rows
 
-    def _decided(self, rows: NDArray[Any], frame: Frame, *, last: bool = False) -> Answer:
+    def _decided(self, rows: NDArray[Any], sequence: int, *, last: bool = False) -> Answer:
         """Return the answer that carries new rows."""
         first, self.n_tokens = self.n_tokens, self.n_tokens + len(rows)
         alarms: list[Alarm] = []
@@ -194,7 +198,7 @@ class Connection:
             alarms += self.watch.decision(row["probability"], bool(row["valid"]))
         answer = Answer(rows=rows, alarms=tuple(alarms), ended=last)
         if len(rows) or last or self.hello.answer == "block":
-            answer.frames.append(protocol.decisions(rows, sequence=frame.sequence, first=first, last=last))
+            answer.frames.append(protocol.decisions(rows, sequence=sequence, first=first, last=last))
         return answer
 
     def _reset(self, frame: Frame, now_s: float) -> Answer:
@@ -218,7 +222,7 @@ class Connection:
 
     def _end(self, frame: Frame, now_s: float) -> Answer:
         self.finished = True
-        return self._decided(self._as_rows(self.decoder.flush(self.state)), frame, last=True)
+        return self._decided(self._as_rows(self.decoder.flush(self.state)), frame.sequence, last=True)
 
     def snapshot(self) -> bytes:
         """Return all of it as bytes; `Connection.restored` goes on from them, here or in another process."""

@@ -25,9 +25,11 @@ _RULES = (
     (re.compile(r"e(?:y[A-DI-L]|w[0ko])[A-Za-z0-9_-]{8}[A-Za-z0-9_.~+/=-]*", re.ASCII), GONE),
     # header `Authorization: Bearer ...`, subprotocol `bearer....`; a space may be escaped, in JSON or in an address
     (re.compile(rf"(bearer)({_SPACE}|\.)(?!nf_\w+_\[red)[A-Za-z0-9._~+/=%-]+", re.I), rf"\1\2{GONE}"),
+    # the token that opens a connection again, in a welcome or hello that somebody logs
+    (re.compile(r"(resume[\\\"'\s:=]{1,8})[A-Za-z0-9_.-]{16,}", re.ASCII), rf"\1{GONE}"),
     (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----[^\"]*"), GONE),
 )
-_SECRETS = ("authorization", "credential", "password", "secret", "token")  # fields that are never shown
+_SECRETS = ("authorization", "credential", "password", "resume", "secret", "token")  # fields that are never shown
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName", "color_message"}
 _BREAKS = {c: f"\\u{c:04x}" for c in (0x7F, 0x85, 0x2028, 0x2029)}  # some readers end a line at them
 LONGEST = 4000  # characters of one text: a stranger's address can have 64,000
@@ -88,11 +90,15 @@ class TextLines(Redacted):
 
 
 def content(record: logging.LogRecord) -> tuple[str, dict[str, Any]]:
-    """Return the event of a record and its fields; a request is one event, its address without the query."""
+    """Return the event of a record and its fields; a request or socket is one event, its address without the query."""
     if record.name == "uvicorn.access" and isinstance(record.args, tuple) and len(record.args) == 5:
         client, method, address, _, status = record.args
         path = str(address).partition("?")[0]
         return "request", {"client": client, "method": method, "path": path, "status": status}
+    if record.name == "uvicorn.error" and "WebSocket %s" in str(record.msg) and isinstance(record.args, tuple):
+        client, address, *status = record.args
+        path, said = str(address).partition("?")[0], str(status[0]) if status else str(record.msg).rpartition(" ")[2]
+        return "socket", {"client": client, "path": path, "status": said.strip("[]")}
     fields = {k: v for k, v in record.__dict__.items() if k not in _STANDARD}
     said = record.getMessage()[:LONGEST]
     event = fields.pop("event", None)  # `extra={"event": ...}` names the event of a message whose text varies

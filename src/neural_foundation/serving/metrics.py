@@ -46,6 +46,8 @@ _EXPECTED = (
 _EXPECTED_OF_TASK = (
     ("drift_alarms", "input"),
     ("drift_alarms", "output"),
+    ("drift_alarms", "quality"),
+    ("drift_alarms", "rate"),
     ("feedback", "correct"),
     ("feedback", "wrong"),
     ("adaptation_updates", "applied"),

@@ -33,6 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.errors import NeuralFoundationError
+from ..realtime.decision import LiveDecision
 
 FORMAT_VERSION = 1
 SUBPROTOCOL = "neural-foundation.v1"
@@ -156,6 +157,20 @@ def read_decisions(frame: Frame, n_classes: int) -> NDArray[Any]:
             close=1007,
         )
     return np.frombuffer(frame.payload, kind)
+
+
+def decision(row: Any, token: int, classes: Sequence[str], sfreq: float) -> LiveDecision:
+    """Return one row as a decision; `sfreq` is that of the samples it counts."""
+    probability, sample = row["probability"], int(row["sample"])
+    return LiveDecision(
+        token,
+        sample,
+        sample / sfreq,
+        None if row["abstained"] else classes[int(probability.argmax())],
+        dict(zip(classes, probability.tolist(), strict=True)),
+        bool(row["valid"]),
+        names_of(int(row["set"]), classes),
+    )
 
 
 def bits(sets: NDArray[np.bool_]) -> NDArray[np.uint64]:

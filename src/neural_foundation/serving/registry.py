@@ -25,7 +25,13 @@ from .snapshots import Snapshots
 
 log = logging.getLogger(__name__)
 FULL, RESTART = 1013, 1012
+OWN = "the server's own source"  # whose connections are nobody's in particular
 DELAY_EDGES_S = np.geomspace(1e-5, 1.0, 51)  # of the histogram that a page shows
+
+
+def owner_of(principal: Principal) -> str:
+    """Return whose a principal's connections are; a key and a token of the same name are two."""
+    return f"{principal.kind}:{principal.name}"
 
 
 @dataclass(eq=False)
@@ -73,7 +79,7 @@ class Registry:
         model = self.models[hello.task]
         self._opening += 1
         try:
-            made = await self._off_loop(Connection, model, hello, principal.name, self.limits)
+            made = await self._off_loop(Connection, model, hello, owner_of(principal), self.limits)
         finally:
             self._opening -= 1
         return self._keep(Open(made, principal))
@@ -117,7 +123,7 @@ class Registry:
         saved, head = opened(data)
         model = self.models.of_digest(head["digest"])
         known = hmac.compare_digest(sha256(secret.encode()).hexdigest(), head["secret"])
-        if not known or head["owner"] != principal.name:
+        if not known or head["owner"] != owner_of(principal):
             raise _unknown()
         if model is None:
             raise ProtocolError(
@@ -180,7 +186,7 @@ class Registry:
 
 def _prove(connection: Connection, secret: str, principal: Principal) -> None:
     right = hmac.compare_digest(sha256(secret.encode()).hexdigest(), connection.secret_hash)
-    if not right or connection.owner != principal.name:
+    if not right or connection.owner != owner_of(principal):
         raise _unknown()
 
 

@@ -6,7 +6,7 @@ import asyncio
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 from ..core.errors import MissingExtraError, StoreError
@@ -77,24 +77,18 @@ def listening(settings: ServeSettings) -> socket.socket:
     return made
 
 
-def serve(settings: ServeSettings) -> None:
-    """Serve until SIGTERM or SIGINT, then drain."""
-    server = configured(settings)
-    server.run(sockets=[listening(settings)])
-
-
 @contextmanager
 def served(settings: ServeSettings) -> Iterator[str]:
     """Serve from a thread of this process while the block lasts; yield the address. For tests and notebooks."""
-    made, server = listening(settings), configured(settings)
-    thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[made])), daemon=True)
-    thread.start()
-    try:
-        while not server.started and thread.is_alive():
-            thread.join(0.01)
-        host, port = made.getsockname()[:2]
-        yield f"http://{host}:{port}"
-    finally:
-        server.should_exit = True
-        thread.join()
-        made.close()
+    with closing(listening(settings)) as made:
+        server = configured(settings)
+        thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[made])), daemon=True)
+        thread.start()
+        try:
+            while not server.started and thread.is_alive():
+                thread.join(0.01)
+            host, port = made.getsockname()[:2]
+            yield f"http://{host}:{port}"
+        finally:
+            server.should_exit = True
+            thread.join()
