@@ -99,7 +99,10 @@ HOMES = {
     "models": "models",
     "learners": "learning",
     "objectives": "learning",
+    "samplers": "learning",
     "stages": "pipeline",
+    "sources": "realtime.sources",
+    "outlets": "realtime.outlets",
 }
 
 

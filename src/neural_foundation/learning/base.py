@@ -1,4 +1,4 @@
-"""What learning is made of: a task to learn, a learner that does it, an objective it lowers.
+"""What learning is made of: a task to learn, a learner that does it, an objective it lowers, a sampler that feeds it.
 
 Shapes: n windows; a loss is (batch,), one value a sample.
 """
@@ -6,10 +6,10 @@ Shapes: n windows; a loss is (batch,), one value a sample.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from ..core.progress import Progress, silent
 from ..core.specs import SignalSpec, Spec, TargetSpec
@@ -18,7 +18,8 @@ from ..models.base import ModelSpec
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from ..sampling.batches import Source
+    from ..sampling.batches import Batch, Source
+    from ..sampling.order import Balance
     from ..sampling.windows import WindowSet
 
 
@@ -74,17 +75,72 @@ class Objective(Spec):
 
     couples_samples : a sample's loss depends on the others in its batch; such an objective cannot be private.
     supervised : it needs windows with targets. tasks : the targets it understands. tokens : it needs the network's
-    outputs at every token.
+    outputs at every token. not_ordered : why it cannot learn from windows in order, whose state is carried on; empty
+    where it can.
     """
 
     couples_samples: ClassVar[bool] = False
     supervised: ClassVar[bool] = False
     tasks: ClassVar[tuple[str, ...]] = ()
+    not_ordered: ClassVar[str] = "does not say that a window of it may begin in a state carried from the one before"
 
     @abstractmethod
     def bind(self, bound: Bound) -> nn.Module:
         """Return a module `loss(network, batch) -> (batch,)`.
 
         Parameters of its own are trained with the network and thrown away after. It may have a method
-        `decisions(network, batch) -> (loss (batch,), class (batch,))` for the balanced accuracy of validation.
+        `decisions(network, batch) -> (loss (batch,), class (batch,))` for the balanced accuracy of validation, and a
+        method `listeners(device)` that names networks of its own whose state is carried on beside the trained one's;
+        what each gave for the unchanged signal is then in `batch.told`.
         """
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What a sampler draws batches from.
+
+    source : the windows. order_seed, batch_seed : of which windows a step sees, and of what happens to them. held :
+    they are those of validation: each once, always in the same order, as of nobody in the training subjects.
+    """
+
+    source: Source
+    batch_size: int
+    balance: Balance
+    order_seed: int
+    batch_seed: int
+    held: bool = False
+
+
+class Feed(Protocol):
+    """The batches of a run; each is a function of its step, which counts from 0 over all epochs."""
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps in an epoch."""
+
+    @property
+    def lanes(self) -> int:
+        """Rows whose state is carried on from step to step; 0 where each window begins anew."""
+
+    def epoch(self, step: int) -> int:
+        """Return the epoch that a step belongs to, from 0."""
+
+    def size(self, step: int) -> int:
+        """Return how many windows a step sees."""
+
+    def parts(self, step: int, n: int = 1) -> Iterator[Batch]:
+        """Yield the windows of a step, on the CPU, in n batches."""
+
+
+class Sampler(Spec):
+    """Base of every sampler's description: which windows each step sees.
+
+    carries : the network's state goes on from each window to the next of the same recording; its batches are then
+    `walk.Walked`.
+    """
+
+    carries: ClassVar[bool] = False
+
+    @abstractmethod
+    def bind(self, drawn: Drawn) -> Feed:
+        """Return the batches; SpecError or DataError where these windows cannot be drawn so."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -32,6 +32,21 @@ def known_target(objective: Objective, target: TargetSpec | None) -> None:
         raise SpecError(f"Objective '{kind}' needs a target", remedy="Give the recipe classes, or use 'masked'")
     if target.task not in objective.tasks:
         raise SpecError(f"Objective '{kind}' cannot learn a {target.task} target", allowed=one_of(objective.tasks))
+
+
+def streams(model: ModelSpec, network: Any, n_times: int) -> None:
+    """Raise SpecError where a network's state cannot be carried from window to window of `n_times` samples."""
+    kind = getattr(model, "kind", type(model).__name__)
+    if not hasattr(network, "onward"):
+        raise SpecError(f"Model '{kind}' has no state to carry on", remedy="Set sampler: shuffled")
+    if model.context != "stream":
+        given = f"Model '{kind}' begins anew at each trial (context '{model.context}'), the windows in order do not"
+        raise SpecError(given, remedy="Set the model's context to 'stream', or sampler: shuffled")
+    if n_times % network.hop:
+        given = f"Windows have {n_times} samples, {n_times / network.hop:.2f} tokens of {network.hop}"
+        raise SpecError(
+            given, allowed="whole tokens", remedy="Give windows.length_s a whole number of the model's hops"
+        )
 
 
 def labelled_part(windows: WindowSet, target: TargetSpec) -> WindowSet:

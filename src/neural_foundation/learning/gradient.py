@@ -13,8 +13,9 @@ from ..core.kinds import of
 from ..core.specs import off_key
 from ..sampling.augment import Augment
 from ..sampling.order import Balance
-from .base import Fitted, Learner, Objective, Task
-from .table import OBJECTIVES
+from .base import Fitted, Learner, Objective, Sampler, Task
+from .samplers.shuffled import Shuffled
+from .table import OBJECTIVES, SAMPLERS
 
 
 class Gradient(Learner):
@@ -24,6 +25,7 @@ class Gradient(Learner):
     family: ClassVar[Literal["network", "estimator"]] = "network"
 
     objective: of(OBJECTIVES, Objective)  # type: ignore[valid-type]
+    sampler: of(SAMPLERS, Sampler) = Shuffled()  # type: ignore[valid-type]
     max_epochs: int = Field(50, ge=1)
     max_steps: int | None = Field(None, ge=1, description="ends earlier than max_epochs where it is less")
     batch_size: int = Field(64, ge=1, description="windows an optimiser step sees, accumulation included")
@@ -64,9 +66,25 @@ class Gradient(Learner):
             raise ValueError(f"objective '{self.objective.kind}' compares the samples of a batch: accumulate must be 1")
         if self.objective.couples_samples and self.batch_size < 2:
             raise ValueError(f"objective '{self.objective.kind}' compares samples: batch_size must be 2 or more")
+        if self.sampler.carries:
+            self._goes_in_order()
         if self.monitor == "balanced_accuracy" and "classification" not in self.objective.tasks:
             raise ValueError(f"objective '{self.objective.kind}' has no balanced accuracy: monitor must be 'loss'")
         return self
+
+    def _goes_in_order(self) -> None:
+        sampler, objective = self.sampler.kind, self.objective
+        if objective.not_ordered:
+            given = f"objective '{objective.kind}' {objective.not_ordered}: it cannot have sampler '{sampler}'"
+            raise ValueError(f"{given}; 'masked' can")
+        if self.accumulate > 1:
+            raise ValueError(
+                f"sampler '{sampler}' has as many windows a step as recordings go on: accumulate must be 1"
+            )
+        if self.augment.shift_s:
+            raise ValueError(
+                f"sampler '{sampler}' needs windows as they follow on each other: augment.shift_s must be 0"
+            )
 
     def fit(self, task: Task) -> Fitted:
         """Return the trained network; goes on from `task.folder / "checkpoints"` where a run was cut off.

@@ -25,12 +25,12 @@ from ..core.errors import DataError
 from ..core.seeds import derive
 from ..metrics.classification import balanced_accuracy
 from ..models.people import people, rows
-from ..sampling.batches import Batch, Source
-from ..sampling.order import Order, fixed_batches
+from ..sampling.batches import Batch
 from . import checkpoint
-from .base import Task
+from .base import Drawn, Feed, Task
 from .checkpoint import Ledger
 from .optimiser import averages_at, rate
+from .samplers.walk import Carry, Walked
 
 if TYPE_CHECKING:
     from .gradient import Gradient
@@ -62,18 +62,20 @@ class Training(pl.LightningModule):  # type: ignore[misc]
         loss: nn.Module,
         optimiser: torch.optim.Optimizer,
         average: AveragedModel | None,
-        order: Order,
-        source: Source,
-        held: Source | None,
+        feed: Feed,
+        held: Drawn | None,
         task: Task,
         run: str,
     ) -> None:
         super().__init__()
         self.learner, self.task, self.run = learner, task, run
         self.network, self.loss, self.average = network, loss, average
-        self.optimiser, self.order, self.source, self.held = optimiser, order, source, held
+        self.optimiser, self.feed = optimiser, feed
+        self.held = None if held is None else held.source
+        self.held_feed: Feed | None = None if held is None else learner.sampler.bind(held)
+        self.carry = carry_of(feed)
         self.ledger, self.best = Ledger(), dict[str, Tensor]()
-        epochs = learner.max_epochs * order.steps_per_epoch
+        epochs = learner.max_epochs * feed.steps_per_epoch
         self.total = min(epochs, learner.max_steps or epochs)
         self._sum: Tensor | float = 0.0
         self._saved_at, self._asked, self._whole = time.monotonic(), False, True
@@ -104,11 +106,11 @@ class Training(pl.LightningModule):  # type: ignore[misc]
         return None
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        losses: Tensor = self.loss(self.network, batch)
+        losses = self._losses(self.network, batch, self.carry)[0]
         self._sum = self._sum + losses.detach().double().sum()
         self.ledger.loss_count += len(batch)
         # Lightning divides by the number of parts; they need not be of one size
-        share = self.learner.accumulate / len(self.order.indices(batch.step))
+        share = self.learner.accumulate / self.feed.size(batch.step)
         return losses.float().sum() * share
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
@@ -119,11 +121,10 @@ class Training(pl.LightningModule):  # type: ignore[misc]
 
     def parts(self, step: int) -> Iterator[Batch]:
         """Yield the micro-batches of a step, on the CPU."""
-        seed, epoch, sfreq = derive(self.task.seed, "batch"), self.order.epoch(step), self.task.signal.sfreq
-        for items in np.array_split(self.order.indices(step), self.learner.accumulate):
-            batch = self.source.batch(items, seed=seed, epoch=epoch, step=step)
+        for batch in self.feed.parts(step, self.learner.accumulate):
             if self.learner.augment.active:
-                signal = self.learner.augment.apply(batch.signal, batch.draws("augment"), sfreq)
+                draws = batch.draws("augment")
+                signal = self.learner.augment.apply(batch.signal, draws, self.task.signal.sfreq)
                 batch = replace(batch, signal=signal)
             yield batch
 
@@ -132,7 +133,7 @@ class Training(pl.LightningModule):  # type: ignore[misc]
             self.average.update_parameters(self.network)
         self.ledger.step += 1
         done = self.ledger.step
-        if done % self.order.steps_per_epoch == 0 or done == self.total:
+        if done % self.feed.steps_per_epoch == 0 or done == self.total:
             self._end_epoch()
         self._whole = True
         self._say(self._summary())
@@ -143,7 +144,7 @@ class Training(pl.LightningModule):  # type: ignore[misc]
 
     def _end_epoch(self) -> None:
         ledger = self.ledger
-        row: dict[str, Any] = {"epoch": self.order.epoch(ledger.step - 1), "step": ledger.step}
+        row: dict[str, Any] = {"epoch": self.feed.epoch(ledger.step - 1), "step": ledger.step}
         row["learning_rate"] = self.learner.lr * rate(self.learner, ledger.step - 1, self.total)
         row["train_loss"] = float(self._sum) / ledger.loss_count
         self._sum, ledger.loss_count = 0.0, 0
@@ -172,18 +173,18 @@ class Training(pl.LightningModule):  # type: ignore[misc]
     @torch.no_grad()
     def _validate(self) -> dict[str, float]:
         """Return loss and, where the loss decides, balanced accuracy over the held windows as of new subjects."""
-        assert self.held is not None
-        network = self._current()
+        assert self.held_feed is not None
+        network, carry = self._current(), carry_of(self.held_feed)
         modes = [(m, m.training) for m in (*network.modules(), *self.loss.modules())]
         network.eval()
         self.loss.eval()
         losses, chosen, true = [], [], []
         begin = self._known_people(network)
-        for items in fixed_batches(len(self.held), self.learner.batch_size):
-            batch = self.held.batch(items, seed=derive(self.task.seed, "held"), population=True)
-            batch = replace(batch, begin=rows(begin, items) if begin else None).to(self.device)
+        for step in range(self.held_feed.steps_per_epoch):
+            (batch,) = self.held_feed.parts(step)
+            batch = replace(batch, begin=rows(begin, batch.items) if begin else None).to(self.device)
             with self.trainer.precision_plugin.val_step_context():
-                loss, decided = self._judge(network, batch)
+                loss, decided = self._losses(network, batch, carry, judge=True)
             losses.append(loss.double().cpu())
             if decided is not None:
                 chosen.append(decided.cpu())
@@ -207,9 +208,17 @@ class Training(pl.LightningModule):  # type: ignore[misc]
 
         return people(network, load, np.asarray(windows.file), np.asarray(windows.start), int(windows.n_times))
 
-    def _judge(self, network: nn.Module, batch: Batch) -> tuple[Tensor, Tensor | None]:
-        decisions = getattr(self.loss, "decisions", None)
-        return decisions(network, batch) if decisions else (self.loss(network, batch), None)
+    def _losses(
+        self, network: nn.Module, batch: Batch, carry: Carry | None, *, judge: bool = False
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return the loss (B,) and, to `judge`, the class (B,); states that are carried go on to the windows' end."""
+        if carry is not None and isinstance(batch, Walked):
+            batch = carry.begun(network, self.loss, batch)
+        decisions = getattr(self.loss, "decisions", None) if judge else None
+        found = decisions(network, batch) if decisions else (self.loss(network, batch), None)
+        if carry is not None and isinstance(batch, Walked):
+            carry.go_on(network, batch)
+        return found
 
     def _current(self) -> nn.Module:
         """Return the network as it would be handed back now: the average, once it has begun."""
@@ -235,6 +244,8 @@ class Training(pl.LightningModule):  # type: ignore[misc]
         checkpoint.restore_optimiser(self.optimiser, parts["optimiser"])
         if self.average is not None:
             self.average.load_state_dict(parts["average"])
+        if self.carry is not None:
+            self.carry.restore(parts["carried"])
 
     def result(self) -> nn.Module:
         """Return the best network of the validation, or the last, in eval mode on the CPU."""
@@ -255,6 +266,7 @@ class Training(pl.LightningModule):  # type: ignore[misc]
             "optimiser": checkpoint.optimiser_tensors(self.optimiser),
             "average": self.average.state_dict() if self.average is not None else {},
             "best": self.best,
+            **({"carried": self.carry.tensors()} if self.carry is not None else {}),
         }
         checkpoint.write(self.task.folder / checkpoint.FOLDER, self.run, self.ledger, tensors)
         self._saved_at = time.monotonic()
@@ -268,3 +280,8 @@ class Training(pl.LightningModule):  # type: ignore[misc]
         row = self.ledger.history[-1]
         names = ("train_loss", "validation_loss", "balanced_accuracy")
         return ", ".join(f"{n.replace('_', ' ')} {row[n]:.3f}" for n in names if n in row)
+
+
+def carry_of(feed: Feed) -> Carry | None:
+    """Return the states of a feed's lanes before its first step; None where each window begins anew."""
+    return Carry(feed.lanes) if feed.lanes else None

@@ -1,4 +1,4 @@
-"""The kinds of learners and of objectives: one row a kind."""
+"""The kinds of learners, of objectives and of samplers: one row a kind."""
 
 from __future__ import annotations
 
@@ -21,5 +21,13 @@ OBJECTIVES = KindTable(
         "contrastive": Row(f"{_HERE}.objectives.contrastive:Contrastive", "recognise a window under change (InfoNCE)"),
         "classify": Row(f"{_HERE}.objectives.classify:Classify", "cross-entropy, optionally blind to the subject"),
         "regress": Row(f"{_HERE}.objectives.regress:Regress", "squared or Huber error of the outputs"),
+    },
+)
+
+SAMPLERS = KindTable(
+    "samplers",
+    {
+        "shuffled": Row(f"{_HERE}.samplers.shuffled:Shuffled", "windows at random, each from the start state"),
+        "ordered": Row(f"{_HERE}.samplers.ordered:Ordered", "windows in time order, the state carried on"),
     },
 )

@@ -17,10 +17,10 @@ from ..core.errors import SpecError
 from ..core.seeds import derive
 from ..core.specs import digest, identity
 from ..sampling.batches import Source
-from ..sampling.order import fixed_batches, training_order
+from ..sampling.order import fixed_batches
 from . import checkpoint
-from .base import Bound, Fitted, Task
-from .checks import known_target, labelled_part
+from .base import Bound, Drawn, Fitted, Task
+from .checks import known_target, labelled_part, streams
 from .optimiser import adamw, averaged, freeze
 from .quiet import gentle_interrupt, guest
 from .weights import names_of, take
@@ -71,8 +71,10 @@ def _prepared(learner: Gradient, task: Task) -> Training:
         held = _labelled_or_none(held, task)
     if learner.accumulate > len(windows):
         raise SpecError(f"accumulate is {learner.accumulate}, there are {len(windows)} windows")
-    source = Source(windows, task.subjects, memory_bytes=int(learner.memory_gb * 2**30))
+    source = _source(learner, task, windows)
     network = _network(learner, task, source)
+    if learner.sampler.carries:
+        streams(task.model, network, windows.n_times)
     if getattr(network, "aligned", False):
         _align(network, source, task)
     torch.manual_seed(derive(task.seed, "objective"))
@@ -87,17 +89,27 @@ def _prepared(learner: Gradient, task: Task) -> Training:
         loss=loss,
         optimiser=adamw(network, loss, learner, names_of(network, "front_end_names")),
         average=averaged(network, learner),
-        order=training_order(
-            np.asarray(windows.subject),
-            np.asarray(windows.target),
-            batch_size=learner.batch_size,
-            seed=derive(task.seed, "order"),
-            balance=learner.balance,
-        ),
-        source=source,
-        held=None if held is None else Source(held, task.subjects, memory_bytes=int(learner.memory_gb * 2**30)),
+        feed=learner.sampler.bind(_drawn(learner, task, source)),
+        held=None if held is None else _drawn(learner, task, _source(learner, task, held), held=True),
         task=task,
         run=_run_key(learner, task, len(windows)),
+    )
+
+
+def _source(learner: Gradient, task: Task, windows: Any) -> Source:
+    """Return the source of windows; what is walked through in order is read as it comes, not kept."""
+    kept = 0 if learner.sampler.carries else int(learner.memory_gb * 2**30)
+    return Source(windows, task.subjects, memory_bytes=kept)
+
+
+def _drawn(learner: Gradient, task: Task, source: Source, *, held: bool = False) -> Drawn:
+    return Drawn(
+        source,
+        batch_size=learner.batch_size,
+        balance=learner.balance,
+        order_seed=derive(task.seed, "order"),
+        batch_seed=derive(task.seed, "held" if held else "batch"),
+        held=held,
     )
 
 

@@ -79,8 +79,13 @@ class Network(nn.Module, ABC):
         Raises SignalMismatchError for another number of channels, DataError for signals shorter than a token.
         """
         self._check(signal)
+        return self.onward(signal, {**self.start(signal.shape[0]), **(begin or {})}, subject, token_mask)[0]
+
+    def onward(
+        self, signal: Tensor, state: State, subject: Tensor | None = None, token_mask: Tensor | None = None
+    ) -> tuple[NetworkOutput, State]:
+        """Return the output for signals (B, C, T) from a state, and the state after the last whole token."""
         tokens = signal.shape[2] // self.hop
-        state: State = {**self.start(signal.shape[0]), **(begin or {})}
         parts = []
         with self.fixed():
             for first in range(0, tokens, self.chunk):
@@ -88,7 +93,7 @@ class Network(nn.Module, ABC):
                 mask = None if token_mask is None else token_mask[:, first:last]
                 part, state = self.stream(signal[:, :, first * self.hop : last * self.hop], state, subject, mask)
                 parts.append(part)
-        return _join(parts)
+        return _join(parts), state
 
     def _check(self, signal: Tensor) -> None:
         if signal.ndim != 3 or signal.shape[1] != self.n_chans:

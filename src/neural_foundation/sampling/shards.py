@@ -8,11 +8,15 @@ from __future__ import annotations
 import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..core.seeds import generator
+
+if TYPE_CHECKING:
+    from .windows import WindowSet
 
 Indices = NDArray[np.int64]
 
@@ -53,6 +57,27 @@ def stretches(n_times: Sequence[int], window: int, longest: int | None = None) -
         most = whole if longest is None else longest
         for first in range(0, whole, max(1, most)):
             found.append(Stretch(recording, first * window, min(most, whole - first)))
+    return tuple(found)
+
+
+def runs(windows: WindowSet, longest: int | None = None) -> tuple[Stretch, ...]:
+    """Return the stretches that windows make which follow on each other without a gap, each window in exactly one.
+
+    Windows cut every half of their length make two stretches beside each other, and so on. `recording` is their
+    `file`; longest : as in `stretches`.
+    """
+    order = np.lexsort((windows.start, windows.file))
+    place = {
+        key: i for i, key in enumerate(zip(windows.file[order].tolist(), windows.start[order].tolist(), strict=True))
+    }
+    found, most = [], longest or len(place)
+    for file, first in place:
+        if (file, first - windows.n_times) in place:
+            continue
+        n = 1
+        while (file, first + n * windows.n_times) in place:
+            n += 1
+        found += [Stretch(file, first + k * windows.n_times, min(most, n - k)) for k in range(0, n, most)]
     return tuple(found)
 
 

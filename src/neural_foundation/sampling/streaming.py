@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import torch
@@ -18,11 +19,12 @@ from ..core.errors import DataError, SignalMismatchError, SpecError
 from ..core.specs import SignalSpec, digest
 from .raw_samples import Values
 from .remote import Options
-from .shards import Lane, stretches
+from .shards import Lane, Stretch, runs, stretches
 from .shards import lanes as dealt
 from .slots import empty
 from .steps import Stepped
 from .store import Indices, Mask, Recording, WindowStore
+from .windows import WindowSet
 
 __all__ = ["StreamBatch", "StreamingNeuralDataset", "carried"]
 
@@ -80,6 +82,7 @@ class StreamingNeuralDataset(Stepped[StreamBatch]):
     stretch_s : long recordings are cut into stretches of this length, so that few of them fill many lanes; each begins
         anew. None leaves them whole.
     shuffle : whether the order changes by epoch; otherwise recordings come in the order of `paths`.
+    cut : the stretches to read instead of all that the recordings hold, made of whole windows; see `of`.
     subjects : in the order of the network's subject index, from 1; those of the data by name where it is not given.
     signal : which signal of each session; the primary one where it is not given.
     options : settings of a remote store. seed, rank, world : see `Stepped`.
@@ -97,6 +100,7 @@ class StreamingNeuralDataset(Stepped[StreamBatch]):
         window_s: float,
         lanes: int = 16,
         stretch_s: float | None = None,
+        cut: Sequence[Stretch] | None = None,
         shuffle: bool = True,
         subjects: Sequence[str] | None = None,
         signal: str | None = None,
@@ -112,10 +116,9 @@ class StreamingNeuralDataset(Stepped[StreamBatch]):
         self.n_times = samples_of("window_s", window_s, self.spec.sfreq)
         if lanes < 1:
             raise SpecError(f"lanes is {lanes}", allowed="1 or more")
-        longest = None if stretch_s is None else samples_of("stretch_s", stretch_s, self.spec.sfreq) // self.n_times
-        if longest == 0:
-            raise SpecError(f"stretch_s is {stretch_s} s", allowed=f"at least a window, {window_s:g} s")
-        self.stretches = stretches([r.n_times for r in self.store.recordings], self.n_times, longest)
+        longest = longest_of(stretch_s, self.n_times, self.spec.sfreq)
+        whole = stretches([r.n_times for r in self.store.recordings], self.n_times, longest)
+        self.stretches = whole if cut is None else tuple(cut)
         if not self.stretches:
             raise DataError(f"No recording is as long as a window of {window_s:g} s", remedy="Give shorter windows")
         found = [r.subject for r in self.store.recordings]
@@ -126,6 +129,39 @@ class StreamingNeuralDataset(Stepped[StreamBatch]):
         self._dealt: dict[int, tuple[Lane, ...]] = {}
         self._steps = max(int(lane.ends[-1]) for lane in self.order(0) if len(lane.ends))
         self._order = self._digest()
+
+    @classmethod
+    def of(
+        cls,
+        windows: WindowSet,
+        *,
+        lanes: int,
+        stretch_s: float | None = None,
+        shuffle: bool = True,
+        subjects: Sequence[str] | None = None,
+        seed: int = 0,
+        rank: int | None = None,
+        world: int | None = None,
+    ) -> Self:
+        """Return the stream of a set's windows (`continuous`, or a part of it), each exactly once an epoch.
+
+        Windows that follow on each other without a gap are a stretch. Those left out as not valid, or of another part
+        of a split, are gaps: the state begins anew after one. lanes : as many as there are stretches at most. The
+        other arguments are those of the class.
+        """
+        length_s = windows.n_times / windows.spec.sfreq
+        cut = runs(windows, longest_of(stretch_s, windows.n_times, windows.spec.sfreq))
+        return cls(
+            windows.paths,
+            window_s=length_s,
+            lanes=max(1, min(lanes, -(-len(cut) // (world or 1)))),
+            cut=cut,
+            shuffle=shuffle,
+            subjects=subjects,
+            seed=seed,
+            rank=rank,
+            world=world,
+        )
 
     @property
     def steps_per_epoch(self) -> int:
@@ -238,6 +274,14 @@ def samples_of(name: str, seconds: float, sfreq: float) -> int:
     if n < 1:
         raise SpecError(f"{name} is {seconds:g} s", allowed=f"at least a sample, {1 / sfreq:g} s")
     return n
+
+
+def longest_of(stretch_s: float | None, n_times: int, sfreq: float) -> int | None:
+    """Return how many windows of `n_times` samples a stretch has at most; SpecError where not even one."""
+    longest = None if stretch_s is None else samples_of("stretch_s", stretch_s, sfreq) // n_times
+    if longest == 0:
+        raise SpecError(f"stretch_s is {stretch_s} s", allowed=f"at least a window, {n_times / sfreq:g} s")
+    return longest
 
 
 def _whole(recording: Recording) -> bool:

@@ -4,7 +4,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neural_foundation.sampling.shards import lanes, stretches
+from neural_foundation.core.specs import SignalSpec
+from neural_foundation.sampling.shards import Stretch, lanes, runs, stretches
+from neural_foundation.sampling.windows import WindowSet
 
 SIZES = st.lists(st.integers(1, 50), min_size=1, max_size=30)
 
@@ -52,3 +54,28 @@ def test_stretches_cover_all_whole_windows_once() -> None:
     assert [s.n_windows for s in cut] == [4, 4, 2, 2]
     assert [s.n_windows for s in stretches([1000, 90, 255], 100)] == [10, 2]
     assert np.unique([s.recording for s in cut]).tolist() == [0, 2]
+
+
+def window_set(starts: dict[int, list[int]], n_times: int = 10) -> WindowSet:
+    """Return windows at some samples of some files, in a mixed order."""
+    rows = [(file, start) for file, at in starts.items() for start in at][::-1]
+    file, start = (np.asarray(column, np.int64) for column in zip(*rows, strict=True))
+    none, who = np.full(len(rows), -1), np.full(len(rows), "s")
+    return WindowSet(SignalSpec(sfreq=10, ch_names=("a",)), n_times, (), file, start, none, none, who, who)
+
+
+def test_windows_without_a_gap_between_them_are_a_stretch() -> None:
+    windows = window_set({0: [0, 10, 20, 40, 50, 75], 2: [5, 15]})
+    assert runs(windows) == (Stretch(0, 0, 3), Stretch(0, 40, 2), Stretch(0, 75, 1), Stretch(2, 5, 2))
+    assert runs(windows, 2)[:2] == (Stretch(0, 0, 2), Stretch(0, 20, 1))
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(st.sets(st.tuples(st.integers(0, 2), st.integers(0, 60)), min_size=1), st.one_of(st.none(), st.integers(1, 4)))
+def test_each_window_is_in_one_stretch(at: set[tuple[int, int]], longest: int | None) -> None:
+    windows = window_set({f: [s for g, s in at if g == f] for f in {f for f, _ in at}})
+    found = runs(windows, longest)
+    assert sorted((r.recording, r.first + 10 * k) for r in found for k in range(r.n_windows)) == sorted(at)
+    assert all(1 <= r.n_windows <= (longest or 99) for r in found)
+    if longest is None:  # as long as can be
+        assert all((r.recording, r.first + 10 * r.n_windows) not in at for r in found)

@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 
 from neural_foundation.core.errors import DataError, SignalMismatchError, SpecError, StoreError
 from neural_foundation.sampling.streaming import StreamBatch, StreamingNeuralDataset, carried
+from neural_foundation.sampling.windows import continuous
 
 TENSORS = ("signal", "valid", "begin", "active", "subject", "recording", "start")
 
@@ -150,6 +151,29 @@ def test_the_state_of_a_lane_starts_anew_with_its_recording() -> None:
     assert kept["a"].tolist() == [[0, 0], [5, 5], [0, 0]]
     assert kept["b"].tolist() == [-1, 1, -1]
     assert not kept["a"].requires_grad
+
+
+def test_the_windows_of_a_set_as_a_stream(tmp_path: Path) -> None:
+    valid = np.ones(600, bool)
+    valid[250] = False
+    paths = [*several(tmp_path, (400, 350)), prepared(tmp_path / "gap.h5", 600, recording=2, valid=valid)]
+    windows = continuous(paths, 1.0, 1.0)
+    windows = windows.select(windows.file != 1)
+    data = StreamingNeuralDataset.of(windows, lanes=9, seed=1)
+    assert (data.lanes, data.steps_per_epoch) == (3, 4)  # a lane for each stretch
+    rows, begun = [], []
+    for batch in data:
+        for lane in np.flatnonzero(batch.active.numpy()):
+            row = int(batch.recording[lane]), int(batch.start[lane])
+            np.testing.assert_array_equal(batch.signal[lane], numbers(row[0], 2, 600)[:, row[1] : row[1] + 100])
+            rows.append(row)
+            begun += [row] if batch.begin[lane] else []
+    assert sorted(rows) == list(zip(windows.file.tolist(), windows.start.tolist(), strict=True))
+    assert sorted(begun) == [(0, 0), (2, 0), (2, 300)]
+    assert StreamingNeuralDataset.of(windows, lanes=9, stretch_s=2.0).lanes == 5
+    assert data.fingerprint() != made(paths, lanes=3, seed=1).fingerprint()
+    with pytest.raises(SpecError, match="stretch_s is 0.5 s. Allowed: at least a window, 1 s"):
+        StreamingNeuralDataset.of(windows, lanes=1, stretch_s=0.5)
 
 
 def test_what_cannot_be_streamed_is_an_error(tmp_path: Path, paths: list[Path]) -> None:

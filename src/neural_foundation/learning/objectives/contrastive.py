@@ -22,6 +22,7 @@ class Contrastive(Objective):
 
     kind: Literal["contrastive"] = "contrastive"
     couples_samples: ClassVar[bool] = True
+    not_ordered: ClassVar[str] = "tells windows apart, and both views of one would be told by the past they share"
 
     views: Augment = Augment(channel_dropout=0.15, gain=0.1, channel_gain=0.1, noise=0.1, shift_s=0.2)
     positives: Literal["same", "neighbour"] = Field("same", description="neighbour: a window's two halves in time")

@@ -31,6 +31,7 @@ class Masked(Objective):
 
     kind: Literal["masked"] = "masked"
     couples_samples: ClassVar[bool] = False
+    not_ordered: ClassVar[str] = ""
 
     fraction: float = Field(0.5, gt=0, lt=1, description="share of a window's tokens that is hidden")
     span_s: float = Field(0.5, gt=0, description="length of one hidden span")

@@ -47,6 +47,11 @@ class MaskedLoss(nn.Module):
             losses = losses + self.spec.power * self.future.error(self.head(out.features), batch)
         return losses
 
+    def listeners(self, device: torch.device) -> dict[str, nn.Module]:
+        """Return the frozen copy: where states are carried, its own is too."""
+        self._frozen = [copied.to(device) for copied in self._frozen]
+        return dict(zip(["frozen"], self._frozen, strict=False))
+
     def mask(self, batch: Batch) -> Tensor:
         """Return (B, M), True where a token is hidden: `fraction` of all, in spans at random, never the first."""
         tokens = batch.signal.shape[2] // self.hop
@@ -64,12 +69,18 @@ class MaskedLoss(nn.Module):
             raise SpecError(
                 "This network reconstructs no features", remedy="Build it without a target, or set features to 0"
             )
-        frozen = self._frozen[0] = self._frozen[0].to(batch.signal.device)
-        with torch.no_grad():
-            target = frozen(batch.signal).tokens.float()
+        target = self._tokens(batch).float()
         errors = (out.reconstruction.float() - target).square().mean(2)
         share: Tensor = (errors * mask).sum(1) / mask.sum(1)
         return share
+
+    @torch.no_grad()
+    def _tokens(self, batch: Batch) -> Tensor:
+        """Return the frozen copy's tokens (B, M, F): as told with the batch, or of the window alone."""
+        told = getattr(batch, "told", {}).get("frozen")
+        frozen = self.listeners(batch.signal.device)["frozen"]
+        tokens: Tensor = (told or frozen(batch.signal)).tokens
+        return tokens
 
 
 def _spans(draw: np.random.Generator, tokens: int, wanted: int, span: int) -> NDArray[np.bool_]:

@@ -18,6 +18,7 @@ class Regress(Objective):
     kind: Literal["regress"] = "regress"
     supervised: ClassVar[bool] = True
     tasks: ClassVar[tuple[str, ...]] = ("regression",)
+    not_ordered: ClassVar[str] = "learns from trials, which do not follow on each other"
 
     from_s: float = Field(0.5, ge=0, description="tokens that end earlier in the window do not count")
     rise: float = Field(1.0, ge=0, description="0: all tokens alike; large: only the last")

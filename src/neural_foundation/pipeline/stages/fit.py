@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ...core.device import resolve
 from ...core.errors import DataError, SpecError
@@ -38,6 +38,21 @@ class Fit(Stage):
     version: ClassVar[int] = 2
     gives: ClassVar[str] = "Package"
     resumes: ClassVar[bool] = True
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Fit:
+        sampler = getattr(self.learner, "sampler", None)
+        if sampler is None or not sampler.carries:
+            return self
+        if self.windows is None:
+            raise ValueError(
+                f"sampler '{sampler.kind}' walks through whole recordings: give windows: {{length_s: ...}}"
+            )
+        if self.windows.start_s:
+            raise ValueError(f"sampler '{sampler.kind}' walks through whole recordings: windows.start_s must be 0")
+        if self.model is not None and self.model.context != "stream":
+            raise ValueError(f"sampler '{sampler.kind}' carries the model's state: model.context must be 'stream'")
+        return self
 
     def run(self, job: Job) -> None:
         from ...learning.fit import discard_checkpoints, fit
