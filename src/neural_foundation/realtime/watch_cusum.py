@@ -34,7 +34,7 @@ class Cusum:
     - Features differ in what is let be: `allowance` in standard deviations, and `least` in the features' own units,
       for slow changes that brains make by themselves. The larger of both counts.
     - Not the deviation is clipped, but what a hop adds: at 4 beyond the allowance.
-    - The correlation of a hop with the next is taken one standard error larger than estimated.
+    - The correlation of a hop with the next is taken `more_errors` standard errors larger than estimated.
     - `robust: False` takes means and standard deviations, for features that are seldom artefacts.
 
     run_length : mean hops between false alarms of all features together; the limit is Siegmund's for the smallest
@@ -51,8 +51,9 @@ class Cusum:
         least: float | Float = 0.0,
         floor: float | Float = 1e-3,
         robust: bool = True,
+        more_errors: float = 1.0,
     ) -> None:
-        self.n, self.enough, self._robust = n, enough, robust
+        self.n, self.enough, self._robust, self._more = n, enough, robust, more_errors
         self._allowance, self._least, self._floor = (np.broadcast_to(x, (n,)) for x in (allowance, least, floor))
         self._error = NormalDist().inv_cdf(1 - 1 / (4 * n)) / np.sqrt(enough)
         self.limit = limit(float(self._allowance.min()), run_length * 2 * n)
@@ -106,18 +107,18 @@ class Cusum:
         else:
             centre, spread, wider = ring.mean(0), ring.std(0, ddof=1), 1 + 0.75 * self._error
         state["centre"] = centre
-        state["spread"] = np.maximum(spread, self._floor) * wider * dependence(ring)
+        state["spread"] = np.maximum(spread, self._floor) * wider * dependence(ring, self._more)
 
 
-def dependence(ring: Float) -> float:
+def dependence(ring: Float, more_errors: float = 1.0) -> float:
     """Return by how much sums of such hops (n, features) spread more than those of independent ones.
 
-    sqrt((1 + r) / (1 - r)); r : the mean correlation of a hop with the next and one standard error, 0 to 0.8.
+    sqrt((1 + r) / (1 - r)); r : the mean correlation of a hop with the next and some standard errors of it, 0 to 0.8.
     """
     z = ring - ring.mean(0)
     power = np.square(z).sum(0)
     lagged = ((z[1:] * z[:-1]).sum(0) / np.maximum(power, 1e-60))[power > 1e-60]
-    r = float(lagged.mean()) + 1 / np.sqrt(len(ring)) if len(lagged) else 0.0
+    r = float(lagged.mean()) + more_errors / np.sqrt(len(ring)) if len(lagged) else 0.0
     r = min(max(r, 0.0), 0.8)
     return float(np.sqrt((1 + r) / (1 - r)))
 

@@ -4,12 +4,12 @@ Two kinds of input. Of fields (EEG, LFP): log powers in dB, every 2 s, of each c
 channel (a rhythm that comes and goes everywhere is no change of a channel); each channel's mean over the bands below
 13 Hz; the median channel in each band; and, of 4 channels or more, what a channel has of its own: the power, against
 the median channel's, that no weighted sum of the others explains (1 / the diagonal of the inverse covariance, 1 to 45
-Hz, with a ridge of 1 % of the mean power). A poor contact adds there, and muscle, which neighbours share, less. Of counts (all units ""): 2 sqrt(count + 3/8) of each unit (Anscombe 1948),
-and their mean, every 10 s, against the first 5 minutes.
+Hz, with a ridge of 1 % of the mean power). A poor contact adds there; muscle, which neighbours share, less.
+Of counts (all units ""): 2 sqrt(count + 3/8) of each unit (Anscombe 1948), and their mean, every 10 s, against the
+first 5 minutes.
 
-What is let be (`LEAST_DB`): over minutes, muscles tighten and rhythms wander. The figures are two to
-three and a half times the root mean square by which minutes of 6 recordings of 4 people, sitting, differed from the
-first minute.
+What is let be (`LEAST_DB` and so on): muscles tighten and rhythms wander over minutes. The figures are at least the
+99 % quantile of how far minutes of 6 recordings of 4 people, sitting, lay from the first minute.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ HOP_S, REFERENCE_S = 2.0, 60.0
 COUNT_HOP_S, COUNT_REFERENCE_S, UNIT_ALLOWANCE = 10.0, 300.0, 1.5
 LEAST_DB = {"delta": 2.0, "theta": 2.0, "alpha": 2.0, "beta": 4.0, "gamma": 6.0, "power": 4.0}
 LEAST_ALL_DB = {"delta": 5.0, "theta": 4.0, "alpha": 5.0, "beta": 6.0, "gamma": 8.0, "power": 6.0}
-LEAST_LEVEL_DB, LEAST_OWN_DB = 1.5, 3.0
+LEAST_LEVEL_DB, LEAST_OWN_DB = 1.5, 3.5
 LOWEST_DB, SPREAD_DB, RIDGE = -600.0, 0.05, 0.01
 
 

@@ -39,6 +39,7 @@ class OutputWatch:
             run_length=self._shared * false_alarm_s / BATCH_S,
             floor=floor,
             robust=False,
+            more_errors=0.0,  # simulated decisions leave room for it: docs/drift.md
         )
         self._trained = trained
 

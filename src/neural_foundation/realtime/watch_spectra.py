@@ -22,7 +22,8 @@ EEG_HZ, TOP_HZ, SHORTEST = (1.0, 45.0), 64.0, 16
 class Second:
     """A second's samples (n_chans, n_times), 0 where they were not finite; its spectra and power (n_chans, n_bins).
 
-    cov : covariance (n_chans, n_chans) of the EEG's frequencies, 1 to 45 Hz. lost : share of samples that were not finite (n_chans,).
+    cov : covariance (n_chans, n_chans) of the EEG's frequencies, 1 to 45 Hz. lost : share of samples that were not
+    finite (n_chans,).
     """
 
     values: NDArray[np.float32]
@@ -38,7 +39,7 @@ class Second:
 
 
 class Spectra:
-    """Hann spectra of whole seconds of the channels that hear a brain (all, where none is said to); none of `counts`."""
+    """Hann spectra of whole seconds of the channels that hear a brain; all, where none is said to. Counts have none."""
 
     def __init__(self, signal: SignalSpec, *, counts: bool = False) -> None:
         from scipy.fft import rfft
