@@ -130,7 +130,7 @@ def check_ours(words: list[str]) -> None:
     if words[:1] in (["VERB"], ["--version"], ["--help"]):
         return
     verbs = reference().verbs()
-    name = " ".join(words[:2]) if words[0] == "data" else words[0]
+    name = " ".join(words[:2]) if words[0] in ("data", "key") else words[0]
     assert name in verbs, f"there is no verb '{name}'"
     rest = words[len(name.split()) :]
     if rest:

@@ -16,7 +16,7 @@ from starlette.websockets import WebSocket
 
 from .. import __version__
 from ..core.errors import NeuralFoundationError
-from . import tracing, v2, watch_route
+from . import page_route, tracing, v2, watch_route
 from .auth import Access, AccessError
 from .door import allowed
 from .feed import Feed
@@ -43,6 +43,8 @@ class Service:
         self.access = Access.of(settings.keys, settings.jwt)
         self.metrics, self.tracer = Metrics(), tracing.tracer()
         self.models = ServedModels(settings.packages, settings.device)
+        for task in self.models.tasks:
+            self.metrics.of_task(task)  # its series exist before the first event that they count
         self.pool = ThreadPoolExecutor(2, thread_name_prefix="serving")
         self.registry = Registry(settings, self.models, self.pool)
         self.inference, self.watching = v2.Inference(self), 0
@@ -60,10 +62,20 @@ class Service:
     async def keep_house(self) -> None:
         """Once a second: close what is idle or whose credential ended; now and then forget old states."""
         for tick in range(1 << 62):
+            due = time.perf_counter() + 1.0
             await asyncio.sleep(1.0)
+            self.metrics.event_loop_delay_seconds.observe(time.perf_counter() - due)
             await self._close_some()
             if tick % 30 == 0:
+                self._observe_rates()
                 await asyncio.get_running_loop().run_in_executor(self.pool, self.registry.snapshots.sweep)
+
+    def _observe_rates(self) -> None:
+        for there in self.registry.open.values():
+            declared = there.connection.signal.sfreq
+            measured = there.connection.watch.lights()["rate"]["sfreq"]
+            if measured is not None:
+                self.metrics.rate_ratio.observe(measured / declared)
 
     async def _close_some(self) -> None:
         idle_before = time.monotonic() - self.settings.limits.idle_s
@@ -98,10 +110,11 @@ def create_app(settings: ServeSettings) -> FastAPI:
         title="neural-foundation", version=__version__, description=DESCRIPTION, lifespan=_life, redoc_url=None
     )
     service = app.state.service = Service(settings)
-    app.add_exception_handler(AccessError, _no_access)
+    app.add_exception_handler(AccessError, _no_access(service))
     app.add_exception_handler(ProtocolError, _not_so)
     app.include_router(v2.routes(service))
     app.include_router(watch_route.routes(service))
+    app.include_router(page_route.routes())
     _add_streams(app, service)
     _add_operations(app, service)
     return app
@@ -137,10 +150,14 @@ def _reload(service: Service, task: str) -> dict[str, Any]:
     return {"task": task, "changed": changed, "digest": service.models[task].digest}
 
 
-async def _no_access(request: Request, error: Exception) -> Response:
-    assert isinstance(error, AccessError)
-    headers = {"www-authenticate": "Bearer"} if error.status == 401 else {}
-    return JSONResponse({"error": str(error)}, error.status, headers)
+def _no_access(service: Service) -> Any:
+    async def answer(request: Request, error: Exception) -> Response:
+        assert isinstance(error, AccessError)
+        service.metrics.connections_refused.labels("access").inc()
+        headers = {"www-authenticate": "Bearer"} if error.status == 401 else {}
+        return JSONResponse({"error": str(error)}, error.status, headers)
+
+    return answer
 
 
 async def _not_so(request: Request, error: Exception) -> Response:

@@ -224,6 +224,7 @@ class Client:
         self._welcomed.set()
         async for message in socket:
             if await self._read(message):
+                await socket.close()  # says to the server that the last answer has come
                 return True
         return False
 

@@ -159,6 +159,9 @@ class Metrics:
     def _requests(self) -> None:
         self.infer_requests = self._count("infer_requests", "Requests for inference.", "task", "status")
         self.infer_seconds = self._histogram("infer_seconds", "Time of one request for inference.", "task")
+        self.event_loop_delay_seconds = self._histogram(
+            "event_loop_delay_seconds", "How much later than asked the event loop ran: what a block waits for others."
+        )
         self.build_info = Info("build", "Versions of what runs.", namespace=PREFIX, registry=self.registry)
         self.build_info.info(_versions())
 

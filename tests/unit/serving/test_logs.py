@@ -120,6 +120,8 @@ CARRIERS = {
     "token cut off": TOKEN[: len(TOKEN) // 2],
     "key after a line break": f"line\n{KEY}",
     "key with something after it": f"{KEY}.{SECRET}",
+    "welcome": json.dumps({"connection": "rTN6TrF4ywQq", "resume": f"rTN6TrF4ywQq.{SECRET}", "task": "t"}),
+    "hello in words": f"resume={SECRET} resume: '{SECRET}'",
     "two": f"{KEY} {KEY} {TOKEN}",
     "private key": f"-----BEGIN PRIVATE KEY-----\n{SECRET}\n{SECRET}\n-----END PRIVATE KEY-----",
 }
@@ -144,7 +146,7 @@ def test_no_credential_is_written_wherever_it_stands(stream: io.StringIO, form: 
         assert len(lines(stream)) == 6, "what is left is still JSON"
 
 
-@pytest.mark.parametrize("name", ["authorization", "Token", "secret", "password", "credential"])
+@pytest.mark.parametrize("name", ["authorization", "Token", "secret", "password", "credential", "resume"])
 def test_a_field_that_is_named_as_one_is_not_shown(stream: io.StringIO, name: str) -> None:
     configure("json", "INFO", stream)
     logging.getLogger("x").info("event", extra={name: "opaque words", "headers": {name: "opaque words"}})
@@ -235,7 +237,9 @@ def test_uvicorn_itself_serves_without_a_secret_in_its_log(stream: io.StringIO) 
         async with httpx.AsyncClient() as client:
             await client.get(f"http://127.0.0.1:{port}/x?token={KEY}", headers={"Authorization": f"Bearer {OPAQUE}"})
         protocols: Any = ["neural-foundation.v1", f"bearer.{TOKEN}"]
-        async with connect(f"ws://127.0.0.1:{port}/v1/stream?k={KEY}", subprotocols=protocols) as socket_:
+        async with connect(
+            f"ws://127.0.0.1:{port}/v1/stream?k={KEY}&resumed_from=x", subprotocols=protocols
+        ) as socket_:
             await socket_.wait_closed()
         server.should_exit = True
         await serving
@@ -244,7 +248,10 @@ def test_uvicorn_itself_serves_without_a_secret_in_its_log(stream: io.StringIO) 
     asyncio.run(ask())
     written = stream.getvalue()
     assert '"path":"/x"' in written
-    assert "/v1/stream" in written
+    sockets = [line["fields"] for line in lines(stream) if line["event"] == "socket"]
+    assert [(s["path"], s["status"]) for s in sockets] == [("/v1/stream", "accepted")]
+    said = [line for line in written.splitlines() if '"level":"info","logger":"uvicorn.error"' in line]
+    assert "resumed_from" not in "".join(said), "what follows the ? of an address is not written"
     assert not [part for part in PARTS if part in written]
     assert lines(stream)
 

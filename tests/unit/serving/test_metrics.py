@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 import threading
 import timeit
 from collections.abc import Iterable
@@ -234,6 +235,8 @@ def test_counts_from_several_threads_are_all_there() -> None:
 
 def test_counting_a_block_is_cheap() -> None:
     """Under 2 us a call is the aim and 0.3 to 1 us what was measured; the bound allows for a busy machine."""
+    if sys.gettrace() is not None:
+        pytest.skip("a tracer is on, and would be what is timed")
     task = Metrics().of_task("t")
     calls = {
         "block": lambda: task.block(20, 1000.0),
