@@ -9,9 +9,8 @@ from math import isfinite
 from pathlib import Path
 from typing import ClassVar, Literal, TextIO
 
-from pydantic import Field
-
 from ...core.errors import StoreError
+from ...core.specs import off_key
 from ..decision import LiveDecision
 from .base import OpenOutlet, Outlet
 
@@ -25,8 +24,8 @@ class Jsonl(Outlet):
 
     kind: Literal["jsonl"] = "jsonl"
     argument: ClassVar[str] = "path"
-    path: str = Field("-", min_length=1, description="the file, - for standard output")
-    append: bool = Field(False, description="go on at the end of a file that is there")
+    path: str = off_key("-", min_length=1, description="the file, - for standard output")
+    append: bool = off_key(False, description="go on at the end of a file that is there")
 
     def open(self, classes: Sequence[str], rate: float) -> OpenJsonl:
         if self.path == "-":

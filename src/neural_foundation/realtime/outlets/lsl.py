@@ -26,7 +26,7 @@ class Lsl(Outlet):
 
     kind: Literal["lsl"] = "lsl"
     argument: ClassVar[str] = "name"
-    name: str = Field("neural-foundation", min_length=1, description="the name of the streams")
+    name: str = Field(min_length=1, description="the name of the streams")
 
     def open(self, classes: Sequence[str], rate: float) -> OpenLslOutlet:
         return OpenLslOutlet(self.name, tuple(classes), rate)

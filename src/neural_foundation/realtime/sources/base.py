@@ -16,10 +16,10 @@ from time import monotonic
 from types import TracebackType
 from typing import Annotated, Any, ClassVar, NamedTuple
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator
 
 from ...core.errors import SignalMismatchError, StreamError, did_you_mean, one_of
-from ...core.specs import SignalSpec, Spec
+from ...core.specs import SignalSpec, Spec, off_key
 from ...core.stream import Chunk
 
 
@@ -72,7 +72,7 @@ class Source(Spec):
 
     kind: str
     argument: ClassVar[str] = ""
-    block_s: float | None = Field(None, gt=0, le=10, description="seconds handed over at once; null: what is there")
+    block_s: float | None = off_key(None, gt=0, le=10, description="seconds handed over at once; null: what is there")
 
     @abstractmethod
     def open(self) -> OpenSource:

@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import Field
 
 from ...core.errors import MissingExtraError, SignalMismatchError, SpecError, StreamError, did_you_mean
-from ...core.specs import SignalSpec
+from ...core.specs import SignalSpec, off_key
 from .base import Names, Source, picked
 from .stamped import SETTLE_S, Stamped
 
@@ -31,17 +31,17 @@ class Brainflow(Source):
     kind: Literal["brainflow"] = "brainflow"
     argument: ClassVar[str] = "board"
     board: str = Field("synthetic", min_length=1, description='BrainFlow\'s name of it, e.g. "cyton", "unicorn"')
-    serial_port: str = Field("", description="e.g. /dev/ttyUSB0 or COM3")
-    serial_number: str = Field("", description="of the device")
-    mac_address: str = Field("", description="of a Bluetooth device")
-    ip_address: str = Field("", description="of a device in the network")
-    ip_port: int = Field(0, ge=0, le=65535, description="its port")
-    other_info: str = Field("", description="what else the board wants")
-    file: str = Field("", description="of a board that plays a file")
+    serial_port: str = off_key("", description="e.g. /dev/ttyUSB0 or COM3")
+    serial_number: str = off_key("", description="of the device")
+    mac_address: str = off_key("", description="of a Bluetooth device")
+    ip_address: str = off_key("", description="of a device in the network")
+    ip_port: int = off_key(0, ge=0, le=65535, description="its port")
+    other_info: str = off_key("", description="what else the board wants")
+    file: str = off_key("", description="of a board that plays a file")
     channels: Names = Field(
         (), description="only these, in this order; the names of all, where the board has none; default: all"
     )
-    buffer_s: float = Field(10.0, ge=1, le=600, description="what is kept for a reader that is late; the oldest goes")
+    buffer_s: float = off_key(10.0, ge=1, le=600, description="what is kept for a reader that is late; the oldest goes")
     gap_s: float = Field(0.1, gt=0, description="a step of the stamps beyond this is a gap")
     max_gap_s: float = Field(2.0, ge=0, le=60, description="gaps up to this come as invalid samples; else a new start")
 
@@ -84,11 +84,11 @@ class OpenBrainflow(Stamped):
             if left <= 0 or self._closing.wait(min(POLL_S, left)):
                 return
         data = self._board.get_board_data(self._block if self._exact else there)
-        if self._timeline.suspects(data[self._stamps]):
+        if self._timeline.suspects(data[self._stamps].tolist()):
             self._closing.wait(SETTLE_S)
             data = np.concatenate([data, self._board.get_board_data()], 1)
         values = np.ascontiguousarray(data[self._rows], np.float32) * MICROVOLT
-        self._arrived(values, data[self._stamps], full=there >= self._capacity)
+        self._arrived(values, data[self._stamps].tolist(), full=there >= self._capacity)
 
     def _close(self) -> None:
         board, self._board = self._board, None

@@ -55,16 +55,15 @@ class Decoding:
         confidence = self.model.facts.confidence
         if confidence is not None:
             probability, sets, silent = confidence.apply(probability)
-        samples = self._first_sample + self.decoder.last_samples(self.state, out.n_times)
-        made = []
-        for i, sample in enumerate(samples.tolist()):
-            p = probability[:, i]
-            word = None if silent is not None and silent[i] else self.classes[int(p.argmax())]
+        first, sfreq, made = self._first_token + out.start, self.decoder.input.sfreq, []
+        samples = self.decoder.last_samples(self.state, out.n_times).tolist()
+        for i, (p, valid) in enumerate(zip(probability.T.tolist(), out.valid.tolist(), strict=True)):
+            sample = self._first_sample + samples[i]
+            word = None if silent is not None and silent[i] else self.classes[p.index(max(p))]
             kept = () if sets is None else tuple(c for c, s in zip(self.classes, sets[:, i], strict=True) if s)
-            named = dict(zip(self.classes, p.tolist(), strict=True))
-            token, time_s = self._first_token + out.start + i, sample / self.decoder.input.sfreq
-            made.append(LiveDecision(token, sample, time_s, word, named, bool(out.valid[i]), kept))
-        self._tokens = self._first_token + out.start + out.n_times
+            named = dict(zip(self.classes, p, strict=True))
+            made.append(LiveDecision(first + i, sample, sample / sfreq, word, named, valid, kept))
+        self._tokens = first + out.n_times
         return made
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from ...core.errors import DataError
+from ...core.specs import off_key
 from ...core.stream import Chunk
 from .base import Names, Source, Trial, picked
 from .paced import Paced, Speed
@@ -26,8 +27,8 @@ class File(Source):
 
     kind: Literal["file"] = "file"
     argument: ClassVar[str] = "path"
-    path: Path = Field(description="the recording")
-    speed: Speed = Field(1.0, description='1 is real time; "max" as fast as it is read', union_mode="left_to_right")
+    path: Path = off_key(..., description="the recording")
+    speed: Speed = off_key(1.0, description='1 is real time; "max" as fast as it is read', union_mode="left_to_right")
     loop: bool = Field(False, description="begin again at the end")
     channels: Names = Field((), description="only these, in this order; default: all")
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from ...core.errors import SignalMismatchError, StreamError, one_of
-from ...core.specs import SignalSpec
+from ...core.specs import SignalSpec, off_key
 from ...core.stream import Chunk
 from .base import Names, Source, picked
 from .liblsl import pylsl, volts_per
@@ -40,8 +40,8 @@ class Lsl(Source):
     channels: Names = Field(
         (), description="only these, in this order; the names of all, where the stream says none; default: all"
     )
-    timeout_s: float = Field(5.0, gt=0, le=600, description="how long to look for it")
-    buffer_s: float = Field(10.0, ge=1, le=600, description="what is kept for a reader that is late; the oldest goes")
+    timeout_s: float = off_key(5.0, gt=0, le=600, description="how long to look for it")
+    buffer_s: float = off_key(10.0, ge=1, le=600, description="what is kept for a reader that is late; the oldest goes")
     gap_s: float = Field(0.1, gt=0, description="a step of the stamps beyond this is a gap")
     max_gap_s: float = Field(2.0, ge=0, le=60, description="gaps up to this come as invalid samples; else a new start")
 
@@ -91,19 +91,17 @@ class OpenLsl(Stamped):
     def _take(self, timeout_s: float) -> None:
         full = self._inlet.samples_available() >= self._capacity
         stamps = self._pull(timeout_s, 0, self._block)
-        if len(stamps) == self._block:
-            stamps = np.concatenate([stamps, self._pull(0.0, self._block, self._most)])
+        if len(stamps) == self._block < self._most:
+            stamps += self._pull(0.0, self._block, self._most)
         if self._timeline.suspects(stamps):
-            stamps = np.concatenate([stamps, self._pull(SETTLE_S, len(stamps), len(self._buffer))])
-        if len(stamps):
+            stamps += self._pull(SETTLE_S, len(stamps), len(self._buffer))
+        if stamps:
             self._arrived(self._values(len(stamps)), stamps, full=full)
 
-    def _pull(self, timeout_s: float, first: int, stop: int) -> NDArray[np.float64]:
+    def _pull(self, timeout_s: float, first: int, stop: int) -> list[float]:
         """Receive into rows [first, stop) of the buffer, waiting until they are full; return the stamps that came."""
-        if stop <= first:
-            return np.zeros(0)
         _, stamps = self._inlet.pull_chunk(timeout_s, max_samples=stop - first, dest_obj=self._buffer[first:stop])
-        return np.asarray(stamps, np.float64)
+        return list(stamps)
 
     def _values(self, n: int) -> NDArray[np.float32]:
         """Return the first `n` samples of the buffer in volts, (n_chans, n)."""

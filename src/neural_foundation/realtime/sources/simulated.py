@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field
 
+from ...core.specs import off_key
 from ...core.stream import Chunk
 from .base import Source, Trial
 from .file import repeated
@@ -34,7 +35,7 @@ class Simulated(Source):
     argument: ClassVar[str] = "subject"
     subject: str = Field("sim001", min_length=1, description="whom; another name is another person")
     seconds: float | None = Field(None, gt=0, description="how long; null: endless")
-    speed: Speed = Field(1.0, description='1 is real time; "max" as fast as it is read', union_mode="left_to_right")
+    speed: Speed = off_key(1.0, description='1 is real time; "max" as fast as it is read', union_mode="left_to_right")
     trials: int = Field(20, ge=2, description="trials before they come again")
     channels: Montage = Field(32, description="how many electrodes of the 10-10 system")
     sfreq: int = Field(250, ge=100, le=2000, description="samples per second")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections import deque
+from collections.abc import Sequence
 from time import monotonic
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from ...core.specs import SignalSpec
 from ...core.stream import Chunk
 from .base import OpenSource
-from .timeline import Timeline
+from .timeline import NOTHING, Timeline
 
 SETTLE_S = 0.05  # what a source that stalled gets to deliver what it held back, before a gap is declared
 
@@ -44,9 +45,12 @@ class Stamped(OpenSource):
     def _take(self, timeout_s: float) -> None:
         """Receive samples within `timeout_s`, if any come, and hand them to `_arrived`."""
 
-    def _arrived(self, values: NDArray[np.float32], stamps: NDArray[np.float64], *, full: bool) -> None:
-        """Take samples (n_chans, n) with their stamps (n,). full : the buffer was, so the oldest may have been lost."""
+    def _arrived(self, values: NDArray[np.float32], stamps: Sequence[float], *, full: bool) -> None:
+        """Take samples (n_chans, n) with their n stamps. full : the buffer was, so the oldest may have been lost."""
         place = self._timeline.place(stamps, monotonic())
+        if place is NOTHING:
+            self._line_up(values)
+            return
         self.counts.jumps += place.jumps
         if place.missing:
             self._line_up(values[:, : place.at])

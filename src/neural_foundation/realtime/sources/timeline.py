@@ -14,6 +14,7 @@ A missing stretch shorter than `gap_s` cannot be told from jitter.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,6 +34,9 @@ class Place:
     jumps: int = 0
 
 
+NOTHING = Place()
+
+
 class Timeline:
     """Follows the stamps of one stream of `sfreq` samples per second."""
 
@@ -47,20 +51,33 @@ class Timeline:
         """The rate as measured, or as declared before that."""
         return self.rate.value or self.sfreq
 
-    def suspects(self, stamps: NDArray[np.float64]) -> bool:
-        """Whether there is a step that may be a gap: then it is worth waiting for what was held back."""
-        return len(stamps) > 0 and bool((self._periods(stamps) - 1 / self.measured).max() > self.gap_s)
+    def suspects(self, stamps: Sequence[float]) -> bool:
+        """Whether fewer samples came than their stamps tell: then it is worth waiting for what was held back."""
+        if not stamps:
+            return False
+        if self._stamp is not None:
+            return stamps[-1] - self._stamp - len(stamps) / self.measured > self.gap_s
+        return stamps[-1] - stamps[0] - (len(stamps) - 1) / self.measured > self.gap_s
 
-    def place(self, stamps: NDArray[np.float64], now_s: float) -> Place:
-        """Take the stamps (n,), one or more, of the samples that came at `now_s`; return what is missing."""
+    def place(self, stamps: Sequence[float], now_s: float) -> Place:
+        """Take the stamps, one or more, of the samples that came at `now_s`; return what is missing among them."""
+        n, last = len(stamps), self._stamp
+        if last is not None and abs(stamps[-1] - last - n / self.measured) <= self.gap_s:
+            place = NOTHING  # as many as there should be: the usual case, and the quick one
+            self.rate.saw(n, stamps[-1] - last)
+        else:
+            place = self._looked_at(np.asarray(stamps, np.float64), now_s)
+        self._stamp, self._here_s = stamps[-1], now_s
+        self._n += n + place.missing
+        return place
+
+    def _looked_at(self, stamps: NDArray[np.float64], now_s: float) -> Place:
         periods = self._periods(stamps)
         steps = periods - 1 / self.measured
         place = self._placed(steps, float(periods.sum()), now_s)
         known = 1 if self._stamp is None else 0  # the first period was only assumed
         usual = periods[known:][np.abs(steps[known:]) <= self.gap_s]
         self.rate.saw(len(usual), float(usual.sum()))
-        self._stamp, self._here_s = float(stamps[-1]), now_s
-        self._n += len(stamps) + place.missing
         return place
 
     def stamp_of(self, sample: int) -> float:
