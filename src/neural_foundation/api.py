@@ -32,7 +32,8 @@ from .core.errors import (
 from .core.specs import SignalSpec
 from .core.stream import Chunk, State
 from .models.package import GRAPH, Package, channel_list
-from .realtime.decoder import StreamDecoder
+from .realtime.decoder import LiveDecoder, StreamDecoder
+from .realtime.sliding import SlidingDecoder
 
 Array = NDArray[Any]
 
@@ -143,8 +144,10 @@ class TaskDecoder:
         return await asyncio.get_running_loop().run_in_executor(self._pool, self.decode, neural_sample)
 
 
-def _stream_decoder(package: Package) -> StreamDecoder:
+def _stream_decoder(package: Package) -> LiveDecoder:
     """Return the decoder of a package, exported for the moment where it has no step graph yet."""
+    if package.facts.model.family == "estimator":
+        return SlidingDecoder(package)
     if (package.folder / GRAPH).is_file():
         return StreamDecoder(package)
     from .export.step_graph import export_step

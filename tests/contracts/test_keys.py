@@ -38,6 +38,8 @@ NEEDED: dict[str, dict[str, Any]] = {
     "gradient": {"objective": "classify"},
     "prepare": {"dataset": "simulated_motor_imagery"},
     "fit": {"learner": "estimator"},
+    "file": {"path": "/x"},
+    "lsl": {"name": "x"},
 }
 LAYOUT = {"signals": {"lfp": {"values": "x", "sfreq": 100, "unit": "V"}}}
 # fields that need another one beside them
@@ -76,12 +78,16 @@ TOGETHER: dict[tuple[str, str], dict[str, Any]] = {
     ("prepare", "dataset"): {"dataset": {"kind": "simulated_motor_imagery", "erd": 0.5}},
     ("prepare", "signals"): {"signals": [{"kind": "notch", "hz": 60}]},
     ("prepare", "windows"): {"windows": {"length_s": 3.0}},
+    ("evaluate", "alarms"): {"alarms": {"event": "preictal"}},
     ("fit", "windows"): {"windows": {"length_s": 3.0}},
     ("fit", "model"): {"model": {"kind": "band_power", "segment_s": 1.0}},
     ("fit", "learner"): {"learner": {"kind": "gradient", "objective": {"kind": "masked", "span_s": 0.3}}},
     ("gradient", "objective"): {"objective": {"kind": "classify", "rise": 2.0}},
+    ("gradient", "sampler"): {"objective": "masked", "sampler": "ordered"},
     ("gradient", "augment"): {"augment": {"gain": 0.3}},
     ("contrastive", "views"): {"views": {"gain": 0.3}},
+    ("lsl", "unit"): {"unit": "uV"},
+    ("file", "path"): {"path": "/y"},
 }
 POOL: tuple[Any, ...] = (
     *(True, False, 2, 3, 5, 7, 1, 16, 0.3, 0.25, 0.015, 1.5, 3.3, 11.0, 30.0, 150.0, 300),
@@ -131,6 +137,9 @@ def fields() -> Iterator[tuple[str, str, str]]:
 FIXED = {
     *((kind, "context") for kind in MODELS if MODELS.row(kind).load().family == "estimator"),  # type: ignore[attr-defined]
     ("simulated_motor_imagery", "path"),
+    ("simulated_neurofeedback", "path"),
+    ("simulated_seizures", "path"),
+    ("simulated_sleep", "path"),
     ("export", "formats"),
 }
 FIELDS = [f for f in fields() if (f[1], f[2]) not in FIXED]
@@ -158,13 +167,16 @@ def holder(room: str, spec: Spec) -> Spec | None:
     if room == "models":
         return STAGES.parse({"kind": "fit", "learner": "estimator", "model": spec})
     if room == "learners":
-        return STAGES.parse({"kind": "fit", "learner": spec})
+        return STAGES.parse({"kind": "fit", "learner": spec, "windows": {}})
     if room == "objectives":
         return STAGES.parse({"kind": "fit", "learner": {"kind": "gradient", "objective": spec}})
+    if room == "samplers":
+        learner = {"kind": "gradient", "objective": "masked", "sampler": spec}
+        return STAGES.parse({"kind": "fit", "learner": learner, "windows": {}})
     return None
 
 
-HELD = [f for f in FIELDS if f[0] in {"datasets", "signals", "models", "learners", "objectives"}]
+HELD = [f for f in FIELDS if f[0] in {"datasets", "signals", "models", "learners", "objectives", "samplers"}]
 
 
 @pytest.mark.parametrize(("room", "kind", "name"), HELD, ids=["-".join(f) for f in HELD])

@@ -41,10 +41,24 @@ def test_async_decode(shared: Path) -> None:
     assert lines[-1] == "The stream ended."
 
 
+def test_cursor(shared: Path) -> None:
+    lines = output_of("cursor.py", shared).splitlines()
+    assert [line.split()[0] for line in lines[:20]] == [str(i) for i in range(1, 21)]
+    assert all(line.endswith(("hit", "miss")) for line in lines[:20])
+    assert lines[-1] == f"{sum(line.endswith('hit') for line in lines[:20])} of 20 hits"
+
+
 def test_own_signal(tmp_path: Path) -> None:
     words = output_of("own_signal.py", tmp_path).split()
     assert words[:2] == ["balanced", "accuracy"]
     assert 0 <= float(words[2].rstrip(",")) <= 1
+
+
+def test_neurofeedback(tmp_path: Path) -> None:
+    lines = output_of("neurofeedback.py", tmp_path).splitlines()
+    gain = {line[:34].strip(): float(line[35:].split()[0]) for line in lines[1:] if "dB" in line}
+    assert gain["responders, own feedback"] > gain["responders, sham feedback"]
+    assert gain["everybody, own minus sham"] > 0
 
 
 def test_every_example_is_tested() -> None:

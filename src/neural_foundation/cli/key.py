@@ -16,7 +16,7 @@ def add(app: typer.Typer) -> None:
 
     @group.command("new")
     def new(
-        name: Annotated[str, typer.Argument(metavar="NAME", help="Who or what gets it.", show_default=False)],
+        who: Annotated[str, typer.Argument(metavar="NAME", help="Who or what gets it.", show_default=False)],
         scope: Annotated[
             list[str], typer.Option("--scope", metavar="SCOPE", help="stream, infer, watch or admin; may be repeated.")
         ] = [],  # noqa: B006 - typer reads the default, nothing changes it
@@ -28,7 +28,7 @@ def add(app: typer.Typer) -> None:
         """Make a key and print it, once: the file keeps only what recognises it."""
         from ..serving.keys import new_key
 
-        text, key = new_key(file, name, scope, expires_days)
+        text, key = new_key(file, who, scope, expires_days)
         typer.echo(text)
         typer.echo(f"Key {key.id} is in {file}. It is shown this once; keep it where secrets are kept.", err=True)
 

@@ -62,14 +62,9 @@ def add(app: typer.Typer) -> None:
         logs: Logs = None,
     ) -> None:
         """Serve live decoding, a page to look at it, the Open Inference Protocol and metrics."""
-        given = {"host": host, "port": port, "keys": keys, "state": state, "logs": logs, "journal": journal}
-        given |= {
-            "adapt": adapt or None,
-            "open_to_all": open_to_all or None,
-            "device": device,
-            "source": source or None,
-        }
-        given |= {"outlets": tuple(out) or None, "connections": connections}
+        given: dict[str, Any] = {"host": host, "port": port, "keys": keys, "state": state, "logs": logs}
+        given |= {"adapt": adapt or None, "open_to_all": open_to_all or None, "device": device, "journal": journal}
+        given |= {"source": source or None, "outlets": tuple(out) or None, "connections": connections}
         settings = settings_of(config, packages or [], task, given)
         _run(settings)
 

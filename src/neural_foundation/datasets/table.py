@@ -13,6 +13,15 @@ DATASETS = KindTable(
             f"{_HERE}.simulated.motor_imagery:SimulatedMotorImagery",
             "Left and right hand imagery of simulated subjects, with the true sources known.",
         ),
+        "simulated_neurofeedback": Row(
+            f"{_HERE}.simulated.neurofeedback:SimulatedNeurofeedback",
+            "Rest against raised alpha of simulated people, responders and not.",
+        ),
+        "simulated_seizures": Row(
+            f"{_HERE}.simulated.seizures:SimulatedSeizures",
+            "Long simulated recordings with seizures of known onset and what comes before.",
+        ),
+        "simulated_sleep": Row(f"{_HERE}.simulated.sleep:SimulatedSleep", "Simulated nights in five sleep stages."),
         "recordings": Row(f"{_HERE}.recordings_folder:Recordings", "Your own recordings in a folder."),
         "eegmat": Row(f"{_HERE}.eegmat:EEGMAT", "Rest against mental arithmetic, 36 people, 19 EEG channels."),
         "ssvep_exo": Row(f"{_HERE}.ssvep_exo:SSVEPExo", "Flicker at 13, 17 and 21 Hz, 12 people, 8 EEG channels."),

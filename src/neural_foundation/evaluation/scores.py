@@ -21,9 +21,11 @@ from neural_foundation.metrics import (
     balanced_accuracy,
     bootstrap_mean,
     brier,
+    by_class,
     calibration,
     calibration_error,
     chance,
+    cohen_kappa,
     confusion,
     log_loss,
     paired_difference,
@@ -101,7 +103,8 @@ def score(
 
     Each of `models` has: `subjects` (balanced accuracy of each, mean over seeds), `balanced_accuracy` (mean,
     bootstrap interval over subjects, standard deviations over subjects and over seeds), `trial_balanced_accuracy`
-    (probabilities averaged over a trial's windows), `accuracy`, `roc_auc`, `log_loss`, `brier`, `confusion`,
+    (probabilities averaged over a trial's windows), `accuracy`, `kappa` (Cohen's, mean over subjects with interval),
+    `roc_auc`, `log_loss`, `brier`, `confusion`, `by_class` (recall, precision, F1, in the order of the classes),
     `calibration`, `chance` (by permutation of whole trials' classes within subjects; of the mean, and of each in its
     `subjects`), and `difference` to the best baseline (paired over subjects; None for that baseline).
 
@@ -177,6 +180,7 @@ def _subject_table(p: Predictions) -> NDArray[np.float64]:
 def _one(p: Predictions, table: Array, n_classes: int, seed: int, permutations: int) -> dict[str, Any]:
     said = p.probability.argmax(1)
     by_trial = _trials(p)
+    counts = confusion(p.target, said, n_classes)
     confidence, right, count = calibration(p.target, p.probability)
     return {
         "subjects": dict(zip(np.unique(p.subject).tolist(), table.mean(0).tolist(), strict=True)),
@@ -191,7 +195,9 @@ def _one(p: Predictions, table: Array, n_classes: int, seed: int, permutations: 
         "roc_auc": roc_auc(p.target, p.probability) if len(np.unique(p.target)) > 1 else None,
         "log_loss": log_loss(p.target, p.probability),
         "brier": brier(p.target, p.probability),
-        "confusion": confusion(p.target, said, n_classes).tolist(),
+        "confusion": counts.tolist(),
+        "kappa": _kappa(p, n_classes, seed),
+        "by_class": {n: _numbers(v) for n, v in by_class(counts)._asdict().items()},
         "calibration": {
             "error": calibration_error(p.target, p.probability),
             "confidence": confidence.tolist(),
@@ -200,6 +206,19 @@ def _one(p: Predictions, table: Array, n_classes: int, seed: int, permutations: 
         },
         "chance": _chance(p, seed, permutations),
     }
+
+
+def _kappa(p: Predictions, n_classes: int, seed: int) -> dict[str, Any]:
+    said = p.probability.argmax(1)
+    each = {
+        str(name): cohen_kappa(confusion(p.target[p.subject == name], said[p.subject == name], n_classes))
+        for name in np.unique(p.subject)
+    }
+    return {**bootstrap_mean(np.array(list(each.values())), seed)._asdict(), "subjects": each}
+
+
+def _numbers(values: Array) -> list[float | None]:
+    return [float(v) if np.isfinite(v) else None for v in values]
 
 
 def _sd(values: Array) -> float | None:

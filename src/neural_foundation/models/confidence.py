@@ -165,9 +165,10 @@ def fit_earlier(
     """
     age_s = np.asarray(age_s, np.float64)
     part = np.ceil(age_s[:-1] / age_s[-1] * moments - 1e-9)
+    between = (age_s[:-1] + age_s[1:]) / 2  # live, the end of a token is known to a sample only
     return tuple(
         Earlier(
-            until_s=float(age_s[:-1][part == i].max()),
+            until_s=float(between[part == i].max()),
             confidence=fit_confidence(along[:, :-1][:, part == i], target, person, **options),
         )
         for i in np.unique(part)

@@ -283,6 +283,7 @@ def _confidence(c: Confidence) -> str:
     return (
         f"temperature {c.temperature:.2f}; sets of classes ({c.score}) meant to hold the true one in "
         f"{1 - c.alpha:.0%} of {'windows' if c.unit == 'window' else 'people'}; {silent[c.abstain]}; "
+        f"{f'{len(c.earlier)} moments before the end of a window each on its own; ' if c.earlier else ''}"
         f"calibrated on {c.people} people ({c.windows} windows) it did not learn from"
     )
 

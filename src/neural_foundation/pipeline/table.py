@@ -10,6 +10,7 @@ STAGES = KindTable(
         "prepare": Row(f"{_HERE}.prepare:Prepare", "recordings -> cleaned, continuous recordings"),
         "split": Row(f"{_HERE}.split:Split", "who is held out, before anything learns"),
         "fit": Row(f"{_HERE}.fit:Fit", "model + learner + data -> package"),
+        "calibrate": Row(f"{_HERE}.calibrate:Calibrate", "package -> package that knows how sure it may be"),
         "evaluate": Row(f"{_HERE}.evaluate:Evaluate", "packages on held-out people -> scores"),
         "export": Row(f"{_HERE}.export:Export", "package -> package with an ONNX step graph"),
         "replay": Row(f"{_HERE}.replay:Replay", "a held-out recording, live, through the exported decoder"),

@@ -29,8 +29,8 @@ TRIAL = {"trial_n": 0, "trial_valid": True}  # samples since its onset, and whet
 class LiveDecoder(Transducer):
     """What every decoder of a live stream offers beside the transducer it is.
 
-    Its output (n_classes, n_tokens) holds probabilities, one column a token; `hop` is a token's length in samples of the
-    cleaned signal.
+    Its output (n_classes, n_tokens) holds probabilities, one column a token; `hop` is a token's length in samples of
+    the cleaned signal.
     """
 
     classes: tuple[str, ...]
@@ -138,7 +138,7 @@ class StreamDecoder(LiveDecoder):
         if self.readout is None:
             return logits
         matrix, bias = self.readout
-        return matrix @ logits + bias
+        return np.asarray(matrix @ logits + bias)
 
     def _between_resets(self, clean: Chunk, state: State) -> Iterator[tuple[NDArray[Any], NDArray[np.bool_]]]:
         """Yield the chunk's samples and validity, cut where the model's state starts anew."""
@@ -176,7 +176,7 @@ class StreamDecoder(LiveDecoder):
     def last_samples(self, state: State, n: int) -> NDArray[np.int64]:
         last = state["n_clean"] - state["ring"]["filled"]
         ends = last - self.hop * np.arange(n - 1, -1, -1)
-        return np.rint(ends * (self.input.sfreq / self.chain.output.sfreq)).astype(np.int64)
+        return np.asarray(np.rint(ends * (self.input.sfreq / self.chain.output.sfreq)), np.int64)
 
     def _take(self, state: State) -> None:
         """Put a state into the bound buffers, unless it lives there already.

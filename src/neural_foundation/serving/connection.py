@@ -16,8 +16,10 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from ..core.errors import StreamError
 from ..core.stream import Chunk, State, load_state, save_state
 from ..realtime.live_model import LiveModel
+from ..realtime.live_stream import LiveStream, Tokens
 from ..realtime.watch import Alarm, Watch
 from . import protocol
 from .hello import Hello
@@ -25,7 +27,6 @@ from .protocol import Frame, ProtocolError
 from .settings import Limits
 
 FORMAT_VERSION = 1
-LAST_SAMPLE = 1 << 62
 REMEMBERED = 1024  # decisions that feedback can still speak of, and that a client can still be told again
 
 
@@ -54,13 +55,11 @@ class Connection:
         self.model, self.hello, self.owner, self.limits = model, hello, owner, limits
         self.name, self.secret = secrets.token_urlsafe(9), secrets.token_urlsafe(24)
         self.secret_hash = sha256(self.secret.encode()).hexdigest()
-        self.decoder = model.decoder(hello.signal, adapt=hello.adapt)
-        self.signal = self.decoder.input
-        self.state: State = self.decoder.start()
+        decoder = model.decoder(hello.signal, adapt=hello.adapt)
+        self.signal = decoder.input
+        self.stream = LiveStream(decoder, model.facts.confidence, bridge_s=limits.gap_s)
         self.watch = Watch(model.facts, self.signal)
-        self.sequence = self.n_samples = self.n_tokens = 0
-        self.finished = False
-        self._first_sample = self._first_token = 0  # where the decoder's own stream began
+        self.sequence, self.finished = 0, False
         self._rows = protocol.row_type(len(model.classes))
         self._recent = np.zeros(0, self._rows)
         self._most = max(1, round(limits.block_s * self.signal.sfreq))
@@ -70,6 +69,14 @@ class Connection:
             protocol.FEEDBACK: self._feedback,
             protocol.END: self._end,
         }
+
+    @property
+    def n_samples(self) -> int:
+        return self.stream.n_samples
+
+    @property
+    def n_tokens(self) -> int:
+        return self.stream.n_tokens
 
     @property
     def token(self) -> str:
@@ -144,53 +151,18 @@ class Connection:
 
     def decoded(self, chunk: Chunk, now_s: float, sequence: int) -> Answer:
         """Return the answer to samples (C, n); `chunk.start` counts from the first sample of the stream."""
-        missing = self._missing(chunk.start)
-        parts = [self._bridge(missing)] if missing else []
-        own = Chunk(chunk.values, chunk.valid, chunk.start - self._first_sample)
-        alarms = self.watch.block(own, now_s)
-        parts.append(self._step(own))
-        self.n_samples = chunk.start + chunk.n_times
-        answer = self._decided(np.concatenate([p for p in parts if p is not None]), sequence)
+        try:
+            tokens = self.stream.take(chunk)
+        except StreamError as error:
+            raise ProtocolError("order", error.given, allowed=error.allowed) from None
+        alarms = self.watch.block(chunk, now_s)
+        answer = self._told(tokens, sequence)
         answer.values, answer.alarms = chunk.values, (*alarms, *answer.alarms)
         return answer
 
-    def _missing(self, start: int) -> int:
-        missing = start - self.n_samples
-        if missing < 0 or start > LAST_SAMPLE:
-            raise ProtocolError(
-                "order", f"A block starts at sample {start}", allowed=f"{self.n_samples}, or later after a gap"
-            )
-        return missing
-
-    def _bridge(self, missing: int) -> NDArray[Any] | None:
-        """Step over samples that never came: masked where they are few, else the decoder starts anew after them."""
-        if missing > self.limits.gap_s * self.signal.sfreq:
-            self.state = self.decoder.start()
-            self._first_sample, self._first_token = self.n_samples + missing, self.n_tokens
-            return None
-        empty = np.zeros((self.signal.n_chans, missing), np.float32)
-        return self._step(Chunk(empty, np.zeros(missing, np.bool_), self.n_samples - self._first_sample))
-
-    def _step(self, chunk: Chunk) -> NDArray[Any]:
-        out, self.state = self.decoder.step(chunk, self.state)
-        return self._as_rows(out)
-
-    def _as_rows(self, out: Chunk) -> NDArray[Any]:
-        """Return the tokens of a decoder's output as rows of the wire."""
-        rows = np.zeros(out.n_times, self._rows)
-        if out.n_times:
-            probability = out.values
-            confidence = self.model.facts.confidence
-            if confidence is not None:
-                probability, sets, rows["abstained"] = confidence.apply(probability)
-                rows["set"] = protocol.bits(sets)
-            rows["sample"] = self._first_sample + self.decoder.last_samples(self.state, out.n_times)
-            rows["valid"], rows["probability"] = out.valid, probability.T
-        return rows
-
-    def _decided(self, rows: NDArray[Any], sequence: int, *, last: bool = False) -> Answer:
-        """Return the answer that carries new rows."""
-        first, self.n_tokens = self.n_tokens, self.n_tokens + len(rows)
+    def _told(self, tokens: list[Tokens], sequence: int, *, last: bool = False) -> Answer:
+        """Return the answer that carries new tokens."""
+        rows = np.concatenate([np.zeros(0, self._rows), *(self._as_rows(t) for t in tokens)])
         alarms: list[Alarm] = []
         if len(rows):
             self._recent = np.concatenate([self._recent, rows])[-REMEMBERED:]
@@ -198,13 +170,21 @@ class Connection:
             alarms += self.watch.decision(row["probability"], bool(row["valid"]))
         answer = Answer(rows=rows, alarms=tuple(alarms), ended=last)
         if len(rows) or last or self.hello.answer == "block":
+            first = self.n_tokens - len(rows)
             answer.frames.append(protocol.decisions(rows, sequence=sequence, first=first, last=last))
         return answer
+
+    def _as_rows(self, tokens: Tokens) -> NDArray[Any]:
+        rows = np.zeros(len(tokens), self._rows)
+        rows["sample"], rows["valid"], rows["probability"] = tokens.sample, tokens.valid, tokens.probability.T
+        if tokens.sets is not None and tokens.abstained is not None:
+            rows["set"], rows["abstained"] = protocol.bits(tokens.sets), tokens.abstained
+        return rows
 
     def _reset(self, frame: Frame, now_s: float) -> Answer:
         if frame.start != self.n_samples:
             raise ProtocolError("order", f"RESET at sample {frame.start}", allowed=f"{self.n_samples}, the next one")
-        self.state = self.decoder.reset(self.state)
+        self.stream.reset()
         return Answer()
 
     def _feedback(self, frame: Frame, now_s: float) -> Answer:
@@ -217,12 +197,12 @@ class Connection:
         before = int(np.searchsorted(self._recent["sample"], frame.start, side="right"))
         said = int(self._recent["probability"][before - 1].argmax()) if before else None
         if self.hello.adapt:
-            self.state = self.decoder.feedback(frame.start - self._first_sample, frame.count, self.state)
+            self.stream.feedback(frame.start, frame.count)
         return Answer(feedback=None if said is None else said == frame.count)
 
     def _end(self, frame: Frame, now_s: float) -> Answer:
         self.finished = True
-        return self._decided(self._as_rows(self.decoder.flush(self.state)), frame.sequence, last=True)
+        return self._told(self.stream.flush(), frame.sequence, last=True)
 
     def snapshot(self) -> bytes:
         """Return all of it as bytes; `Connection.restored` goes on from them, here or in another process."""
@@ -235,13 +215,12 @@ class Connection:
             "task": self.model.task,
             "hello": self.hello.model_dump(mode="json", exclude={"resume", "n_tokens"}),
         }
-        counts = [self.sequence, self.n_samples, self.n_tokens, self._first_sample, self._first_token]
         return save_state(
             {
                 "head": np.frombuffer(orjson.dumps(head), np.uint8),
-                "counts": np.array(counts, np.int64),
+                "counts": np.array([self.sequence, *self.stream.counts], np.int64),
                 "recent": self._recent.view(np.uint8),
-                "decoder": self.state,
+                "decoder": self.stream.state,
                 "watch": self.watch.state(),
             }
         )
@@ -251,10 +230,9 @@ class Connection:
         """Return the connection of an opened snapshot (`opened`); its secret stays the one its client has."""
         made = cls(model, Hello.model_validate(head["hello"]), head["owner"], limits)
         made.name, made.secret, made.secret_hash = head["name"], "", head["secret"]
-        counts = [int(n) for n in saved["counts"]]
-        made.sequence, made.n_samples, made.n_tokens, made._first_sample, made._first_token = counts
+        made.sequence, *counts = (int(n) for n in saved["counts"])
+        made.stream.go_on(saved["decoder"], counts)
         made._recent = saved["recent"].view(made._rows)
-        made.state = saved["decoder"]
         made.watch.restore(saved["watch"])
         return made
 

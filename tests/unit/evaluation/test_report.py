@@ -87,6 +87,21 @@ def difference(value: float, half: float = 0.01) -> r.PairedDifference:
     )
 
 
+def certainty(**changes: Any) -> r.Certainty:
+    fields: dict[str, Any] = {
+        "answered": np.array([0.05, 0.5, 1.0]),
+        "accuracy": np.array([1.0, 0.9, 0.8]),
+        "given": (0.5, 0.9),
+        "coverage": r.Estimate(0.89, 0.85, 0.93),
+        "wished": 0.9,
+        "subjects": ("S1", "S2", "S3"),
+        "by_subject": (0.97, 0.9, 0.8),
+        "alike": 0.05,
+        "set_size": 1.2,
+    }
+    return r.Certainty(**{**fields, **changes})
+
+
 def full() -> r.ReportContent:
     rng = np.random.default_rng(0)
     time = np.arange(0, 20, 0.1)
@@ -145,6 +160,7 @@ def full() -> r.ReportContent:
         calibration=r.Calibration(
             confidence=(0.55, 0.75, 0.95), correct=(0.5, 0.8, 0.9), count=(10, 20, 0), error=0.03
         ),
+        certainty=certainty(),
         coherence=r.TemporalCoherence(value=0.9, definition="Share of steps that agree.", reference=0.7),
         learning=(
             r.LearningCurves(title="Adaptation", curves=(curve,), provenance=provenance(stage="adapt", stage_key="k2")),
@@ -210,6 +226,7 @@ def test_every_figure_says_where_it_comes_from(document: str) -> None:
         "scalp",
         "confusion",
         "calibration",
+        "certainty",
         "coherence",
         "learning-1",
     ]
@@ -259,7 +276,8 @@ def test_equal_content_gives_equal_bytes(tmp_path: Path, document: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["scores", "difference", "gain", "trace", "latency", "scalp", "confusion", "calibration", "coherence"]
+    "name",
+    ["scores", "difference", "gain", "trace", "latency", "scalp", "confusion", "calibration", "certainty", "coherence"],
 )
 def test_a_part_that_is_none_is_left_out(name: str) -> None:
     empty = r.ReportContent(title="x", provenance=provenance())

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 from neural_foundation.core.store import write_bytes
 
 from .content import (
+    Alarms,
     Calibration,
+    Certainty,
     Confusion,
     DataSource,
     DecisionTrace,
@@ -33,7 +35,9 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 __all__ = [
+    "Alarms",
     "Calibration",
+    "Certainty",
     "Confusion",
     "DataSource",
     "DecisionTrace",

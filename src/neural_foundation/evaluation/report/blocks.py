@@ -9,9 +9,13 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 
-from . import curves, figures, reading, topomap, trace
+from neural_foundation.metrics import by_class
+
+from . import alarms, certainty, curves, figures, reading, topomap, trace
 from .content import (
+    Alarms,
     Calibration,
+    Certainty,
     Confusion,
     DecisionTrace,
     HeldOutScores,
@@ -66,11 +70,13 @@ def blocks(content: ReportContent) -> list[Block]:
         made(content.scores, "scores", by, _scores),
         made(content.difference, "difference", "Baseline", _difference),
         made(content.gain, "pretraining", "Pre-training", _gain),
+        made(content.alarms, "alarms", "Alarms", _alarms),
         made(content.trace, "trace", "Live", _trace),
         made(content.latency, "latency", "Latency", _latency),
         made(content.scalp, "scalp", "Scalp", _scalp),
         made(content.confusion, "confusion", "Confusion", _confusion),
         made(content.calibration, "calibration", "Calibration", _calibration),
+        made(content.certainty, "certainty", "Certainty", _certainty),
         made(content.coherence, "coherence", "Steadiness", _coherence),
         *[made(c, f"learning-{i + 1}", f"{c.title} curves", _learning) for i, c in enumerate(content.learning)],
     ]
@@ -92,6 +98,10 @@ def _gain(g: PretrainingGain) -> Drawn:
     return Drawn("What pre-training adds", reading.gain_reading(g), figure, _gain_table(g))
 
 
+def _alarms(a: Alarms) -> Drawn:
+    return Drawn("Warnings and false alarms", alarms.alarms_reading(a), alarms.alarms_figure(a), alarms.alarms_table(a))
+
+
 def _trace(t: DecisionTrace) -> Drawn:
     return Drawn("The decision, live", reading.trace_reading(t), trace.trace_figure(t), _trials_table(t))
 
@@ -108,12 +118,17 @@ def _scalp(maps: ScalpMaps) -> Drawn:
 
 
 def _confusion(c: Confusion) -> Drawn:
-    return Drawn("What is taken for what", reading.confusion_reading(c), _confusion_table(c))
+    return Drawn("What is taken for what", reading.confusion_reading(c), _confusion_table(c), _by_class_table(c))
 
 
 def _calibration(cal: Calibration) -> Drawn:
-    text = "" if cal.error is None else f"Expected calibration error {number(cal.error, 3)}."
+    text = reading.calibration_reading(cal)
     return Drawn("Is its confidence deserved?", text, curves.calibration_figure(cal), _calibration_table(cal))
+
+
+def _certainty(c: Certainty) -> Drawn:
+    title = "What it leaves open, and what silence buys"
+    return Drawn(title, reading.certainty_reading(c), certainty.certainty_figure(c), certainty.certainty_table(c))
 
 
 def _coherence(tc: TemporalCoherence) -> Drawn:
@@ -227,13 +242,30 @@ def _confusion_table(c: Confusion) -> Html:
     return el("div", inner, class_="scroll", tabindex="0", role="region", aria_label="Confusion matrix")
 
 
+def _by_class_table(c: Confusion) -> Html | None:
+    if np.sum(c.counts) == 0:
+        return None
+    made = by_class(c.counts)
+    trials = [f"{n:,}" for n in np.asarray(c.counts).sum(1).tolist()]
+    rows = [
+        [name, *[number(v) for v in values], n]
+        for name, values, n in zip(c.classes, np.stack(made, 1).tolist(), trials, strict=True)
+    ]
+    return table(["Class", "Recall", "Precision", "F1", "Trials"], rows, caption="Each class by itself")
+
+
 def _confusion_cell(n: int, share: float) -> Html:
     class_ = "strong" if share > 0.7 else None
     return el("td", el("b", percent(share)), f"{n:,}", class_=class_, style=f"--share:{round(100 * share)}")
 
 
 def _calibration_table(cal: Calibration) -> Html:
-    rows = [[percent(p), percent(c), f"{n:,}"] for p, c, n in zip(cal.confidence, cal.correct, cal.count, strict=True)]
+    both = [("calibrated, ", cal), ("before, ", cal.before)] if cal.before else [("", cal)]
+    rows = [
+        [f"{name}{percent(p)}", percent(c), f"{n:,}"]
+        for name, part in both
+        for p, c, n in zip(part.confidence, part.correct, part.count, strict=True)
+    ]
     return table(["Mean confidence", "Right", "Trials"], rows, caption="Reliability by bin of confidence")
 
 

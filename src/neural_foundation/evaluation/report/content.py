@@ -188,11 +188,12 @@ class LearningCurves:
 
 @dataclass(frozen=True, kw_only=True)
 class Confusion:
-    """counts (k, k): rows the true class, columns the decoded one."""
+    """counts (k, k): rows the true class, columns the decoded one. kappa : Cohen's, mean over people."""
 
     classes: tuple[str, ...]
     counts: Array
     model: str = ""
+    kappa: Estimate | None = None
     provenance: Provenance | None = None
 
     def __post_init__(self) -> None:
@@ -299,17 +300,89 @@ class Latency:
 
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
-    """Reliability by bin: mean confidence, share correct, trials; `error` is the expected calibration error."""
+    """Reliability by bin: mean confidence, share correct, trials; `error` is the expected calibration error.
+
+    interval : of the error, over people. before : the same decisions before they were calibrated.
+    """
 
     confidence: tuple[float, ...]
     correct: tuple[float, ...]
     count: tuple[int, ...]
     error: float | None = None
+    interval: Estimate | None = None
+    before: Calibration | None = None
     provenance: Provenance | None = None
 
     def __post_init__(self) -> None:
         sizes = {len(self.confidence), len(self.correct), len(self.count)}
         _check(len(sizes) == 1, f"calibration bins of unequal number {sorted(sizes)}", "one entry of each per bin")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Certainty:
+    """What a decoder's confidence is worth on people held out: sets of classes, and silence.
+
+    answered, accuracy : (m,) share of decisions given at each threshold, rising, and the share of right ones among
+    them. given : share and accuracy under the package's own rule; None where it gives no decision at all. coverage :
+    how often a set holds the true class, mean over people; wished : how often it was to. by_subject : coverage of each
+    of `subjects`. alike : standard deviation of it if all people were alike. set_size : mean number of classes.
+    along : as a window goes on, by seconds since it began: coverage, share decided, share right of those decided (None
+    where nothing is) and of all.
+    """
+
+    answered: Array
+    accuracy: Array
+    given: tuple[float, float] | None
+    coverage: Estimate
+    wished: float
+    subjects: tuple[str, ...]
+    by_subject: tuple[float, ...]
+    alike: float
+    set_size: float
+    along: tuple[tuple[float, float, float, float | None, float], ...] = ()
+    provenance: Provenance | None = None
+
+    def __post_init__(self) -> None:
+        sizes = len(self.answered), len(self.accuracy)
+        _check(
+            sizes[0] == sizes[1] > 0, f"a curve of {sizes[0]} shares and {sizes[1]} accuracies", "one or more of both"
+        )
+        sizes = len(self.subjects), len(self.by_subject)
+        _check(sizes[0] == sizes[1] > 0, f"coverage of {sizes[1]} for {sizes[0]} people", "one of each")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alarms:
+    """A predictor of events: foreseen of `events`, false alarms an hour over `hours`, and what chance foresees.
+
+    sensitivity : mean over people. warning_s : median. chance, chance_level : mean and 95 % quantile of the share that
+    Poisson alarms foresee which are as often false; chance_p : how often they foresee as many. curve_* : (m,) over all
+    thresholds, false alarms an hour rising. people : name, foreseen, events, false alarms, hours. others : model, share
+    foreseen, false alarms an hour, chance at that rate.
+    """
+
+    model: str
+    event: str
+    events: int
+    foreseen: int
+    sensitivity: Estimate
+    false_per_hour: float
+    hours: float
+    warning_s: float | None
+    chance: float
+    chance_level: float
+    chance_p: float
+    curve_false: Array
+    curve_sensitivity: Array
+    curve_chance: Array
+    people: tuple[tuple[str, int, int, int, float], ...]
+    others: tuple[tuple[str, float, float, float], ...] = ()
+    provenance: Provenance | None = None
+
+    def __post_init__(self) -> None:
+        sizes = {len(self.curve_false), len(self.curve_sensitivity), len(self.curve_chance)}
+        _check(len(sizes) == 1 and 0 not in sizes, f"a curve of {sorted(sizes)} points", "as many of each, one or more")
+        _check(0 <= self.foreseen <= self.events, f"{self.foreseen} of {self.events} events", "at most all of them")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -340,5 +413,7 @@ class ReportContent:
     scalp: ScalpMaps | None = None
     confusion: Confusion | None = None
     calibration: Calibration | None = None
+    certainty: Certainty | None = None
+    alarms: Alarms | None = None
     coherence: TemporalCoherence | None = None
     learning: tuple[LearningCurves, ...] = ()

@@ -195,21 +195,11 @@ def _latency_marks(latency: Latency, x: Scale, base: float, width: float) -> lis
 
 
 def calibration_figure(calibration: Calibration) -> Html:
-    """Return the reliability plot: share correct against confidence; the area of a dot is its number of trials."""
+    """Return the reliability plot: share correct against confidence; the area of a dot is its number of trials.
+
+    What it was before calibration is drawn hollow, where it is known.
+    """
     x, y = Scale(0, 1, 46, NARROW - 12), Scale(0, 1, 304, 32)
-    most = max([*calibration.count, 1])
-    dots = [
-        mark(
-            0,
-            x(p),
-            y(c),
-            "main",
-            f"confidence {percent(p)}, correct {percent(c)}, {n:,} trials",
-            2.5 + 7 * math.sqrt(n / most),
-        )
-        for p, c, n in zip(calibration.confidence, calibration.correct, calibration.count, strict=True)
-        if n and math.isfinite(p + c)
-    ]
     filled = [
         (x(p), y(c))
         for p, c, n in zip(calibration.confidence, calibration.correct, calibration.count, strict=True)
@@ -221,11 +211,28 @@ def calibration_figure(calibration: Calibration) -> Html:
         line(x(0), y(0), x(1), y(1), "chance"),
         label(x(0.2) + 8, y(0.2) + 12, "well calibrated", class_="tick halo"),
         label(0, 14, "decisions that were right", class_="strong"),
+        *(_bins(calibration.before, x, y, 1, "open s1", "before: ", 5) if calibration.before else []),
         curve([a for a, _ in filled], [b for _, b in filled], "fold"),
-        *dots,
+        *_bins(calibration, x, y, 0, "main", "", 4 if calibration.before else 9.5),
     ]
     return el(
         "div",
         svg(NARROW, 346, "Reliability: share of right decisions against their confidence.", join(parts)),
         class_="single",
     )
+
+
+def _bins(c: Calibration, x: Scale, y: Scale, shape: int, class_: str, what: str, size: float) -> list[Html]:
+    most = max([*c.count, 1])
+    return [
+        mark(
+            shape,
+            x(p),
+            y(right),
+            class_,
+            f"{what}confidence {percent(p)}, correct {percent(right)}, {n:,} trials",
+            2.5 + (size - 2.5) * math.sqrt(n / most),
+        )
+        for p, right, n in zip(c.confidence, c.correct, c.count, strict=True)
+        if n and math.isfinite(p + right)
+    ]

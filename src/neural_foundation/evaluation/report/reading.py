@@ -7,8 +7,11 @@ import math
 import numpy as np
 
 from .content import (
+    Calibration,
+    Certainty,
     Confusion,
     DecisionTrace,
+    Estimate,
     HeldOutScores,
     Latency,
     PairedDifference,
@@ -128,11 +131,48 @@ def confusion_reading(confusion: Confusion) -> str:
     counts = np.asarray(confusion.counts, float)
     share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     wrong = share - np.diag(np.diag(share))
+    beyond = "" if confusion.kappa is None else f" {_kappa(confusion.kappa)}"
     if not wrong.any():
-        return "No trial was taken for another class."
+        return f"No trial was taken for another class.{beyond}"
     i, j = np.unravel_index(int(np.argmax(wrong)), wrong.shape)
     true, decided = confusion.classes[i], confusion.classes[j]
-    return f"The most common confusion: {percent(share[i, j])} of {true} is taken for {decided}."
+    return f"The most common confusion: {percent(share[i, j])} of {true} is taken for {decided}.{beyond}"
+
+
+def _kappa(kappa: Estimate) -> str:
+    return f"Cohen's kappa {number(kappa.value)} on average, 95 % interval {interval(kappa.low, kappa.high)}."
+
+
+def calibration_reading(cal: Calibration) -> str:
+    if cal.error is None:
+        return ""
+    text = f"Expected calibration error {number(cal.error, 3)}"
+    if cal.interval is not None:
+        text += f", 95 % interval over people {interval(cal.interval.low, cal.interval.high, 3)}"
+    if cal.before is None or cal.before.error is None:
+        return f"{text}."
+    return f"{text}; {number(cal.before.error, 3)} before calibration (hollow)."
+
+
+def certainty_reading(c: Certainty) -> str:
+    wished, worst = percent(c.wished), percent(min(c.by_subject))
+    spread = float(np.std(c.by_subject, ddof=1)) if len(c.by_subject) > 1 else math.nan
+    parts = [
+        f"Sets meant to hold the true class in {wished} of decisions hold it in {percent(c.coverage.value)} "
+        f"({interval(c.coverage.low, c.coverage.high)}), with {number(c.set_size)} classes on average.",
+        f"The worst covered of {len(c.subjects)} has {worst}. The spread over people is {number(spread)}; "
+        f"people who were all alike would show {number(c.alike)}.",
+    ]
+    if c.given is None:
+        return " ".join([*parts, "Under its own rule it never decides."])
+    share, accuracy = c.given
+    return " ".join(
+        [
+            *parts,
+            f"It decides in {percent(share)} of windows and is right in {percent(accuracy)} of those; "
+            f"in {percent(float(c.accuracy[-1]))} of all if it never stays silent.",
+        ]
+    )
 
 
 def scalp_reading(maps: ScalpMaps) -> str:

@@ -7,16 +7,20 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
-from ...core.errors import DataError, SpecError
+from ...core.errors import DataError, SpecError, did_you_mean, one_of
 from ...core.lineage import Output
 from ...core.specs import SignalSpec
 from ...core.store import read_json, save_arrays, write_json
 from ...core.stream import run
+from ...evaluation.alarms import AlarmRule, Timeline, alarm_scores
+from ...evaluation.confidence import Along, Answers, confidence_scores, earlier_scores
 from ...evaluation.patterns import silent_subjects, subject_patterns, window_covariances
 from ...evaluation.scores import Predictions, score
 from ...metrics import topography_correlation
 from ...models.package import Package
+from ...recordings import read
 from ...sampling.windows import WindowSet, labelled
 from ...signals.chain import chain
 from ..stage import Job, Port, Stage
@@ -30,23 +34,29 @@ class Evaluate(Stage):
     kind: Literal["evaluate"] = "evaluate"
     permutations: int = 1000
     band_hz: tuple[float, float] | None = None
+    alarms: AlarmRule | None = Field(None, description="score as a predictor of events, too")
 
     takes = {
         "data": Port("Prepared", many=True),
         "models": Port("Package", many=True),
         "baselines": Port("Package", many=True, required=False),
     }
+    version: ClassVar[int] = 2
     gives: ClassVar[str] = "Scores"
 
     def run(self, job: Job) -> None:
         data = Prepared.of(job.inputs["data"])
         windows = labelled(data.paths, data.windows, data.classes)
-        predictions = self._predictions(job, windows)
+        predictions, confidences = self._predictions(job, windows)
         baselines = sorted({model_name(o) for o in job.inputs.get("baselines", [])})
         job.subjects.update(data.subjects)
         scores = score(predictions, data.classes, job.seed, baselines=baselines, permutations=self.permutations)
         scores["baselines"] = baselines
         scores["ceiling"] = _ceiling(data)
+        for name, found in confidences.items():
+            scores["models"][name]["confidence"] = found
+        if self.alarms is not None:
+            scores["alarms"] = _alarms(self.alarms, predictions, windows, data, job.seed)
         for p in predictions:
             p.save(job.folder / f"predictions-{p.model}.npz")
         if len(data.classes) == 2:
@@ -56,13 +66,19 @@ class Evaluate(Stage):
                 save_arrays(job.folder / "patterns.npz", patterns)
         write_json(job.folder / "scores.json", scores)
 
-    def _predictions(self, job: Job, windows: WindowSet) -> list[Predictions]:
+    def _predictions(self, job: Job, windows: WindowSet) -> tuple[list[Predictions], dict[str, dict[str, Any]]]:
+        """Return what each model says, and the scores of the confidence of those that have one."""
         outputs = [*job.inputs["models"], *job.inputs.get("baselines", [])]
         parts: dict[str, list[Predictions]] = {}
+        made: dict[str, list[tuple[Answers, Along | None]]] = {}
         for done, output in enumerate(outputs):
             job.progress(done, len(outputs), f"deciding with {output.stage} {output.item}")
-            parts.setdefault(model_name(output), []).append(predict(output, windows))
-        return [_in_order(Predictions.join(p)) for p in parts.values()]
+            said = predict(output, windows)
+            parts.setdefault(model_name(output), []).append(said)
+            if Package.open(output.folder).facts.confidence is not None:
+                made.setdefault(model_name(output), []).append(answers(output, windows, said))
+        said_in_order = [_in_order(Predictions.join(p)) for p in parts.values()]
+        return said_in_order, {name: _confidence(pairs, job.seed) for name, pairs in made.items()}
 
     def _patterns(self, windows: WindowSet, predictions: Predictions, data: Prepared, job: Job) -> dict[str, Any]:
         """Return Haufe patterns of the first model, where the power lies that drives its decision, or {}."""
@@ -92,10 +108,10 @@ class Evaluate(Stage):
         return {"facts": facts, **maps, **{f"true_{side}": t for side, t in truth.items()}}
 
 
-def predict(output: Output, windows: WindowSet) -> Predictions:
-    """Return what a fitted package says of the windows its fold held out."""
+def predict(output: Output, windows: WindowSet, role: Literal["validation", "test"] = "test") -> Predictions:
+    """Return what a fitted package says of the windows its fold held out (or kept for validation), uncalibrated."""
     fold = Fold.model_validate(read_json(output.path("fold.json")))
-    test = fold.choose(windows, "test")
+    test = fold.choose(windows, role)
     if not len(test):
         raise DataError(
             f"Fold '{fold.name}' holds nobody out",
@@ -115,6 +131,24 @@ def predict(output: Output, windows: WindowSet) -> Predictions:
     return Predictions(
         model_name(output), probability, test.target, test.subject, test.session, test.trial, fold_index, seed
     )
+
+
+def answers(output: Output, windows: WindowSet, said: Predictions) -> tuple[Answers, Along | None]:
+    """Return what a package's own confidence makes of what it said, and of what it says before a window's end."""
+    package = Package.open(output.folder)
+    confidence = package.facts.confidence
+    assert confidence is not None
+    along = None
+    if confidence.earlier:
+        test = Fold.model_validate(read_json(output.path("fold.json"))).choose(windows, "test")
+        along = Along.of(*package.decide_along(test), test.target, test.subject, confidence)
+    return Answers.of(said, confidence), along
+
+
+def _confidence(pairs: list[tuple[Answers, Along | None]], seed: int) -> dict[str, Any]:
+    along = [a for _, a in pairs if a is not None]
+    scores = confidence_scores(Answers.join([a for a, _ in pairs]), seed)
+    return scores | ({"earlier": earlier_scores(along, seed)} if along else {})
 
 
 def model_name(output: Output) -> str:
@@ -153,6 +187,45 @@ def _rows(windows: WindowSet, p: Predictions) -> Any:
     """Return the index in `windows` of each predicted window: both are ordered by session, trial and place in it."""
     order = np.lexsort((windows.start, windows.trial, windows.session, windows.subject))
     return order[np.isin(windows.subject[order], p.subject)]
+
+
+def _alarms(
+    rule: AlarmRule, predictions: list[Predictions], windows: WindowSet, data: Prepared, seed: int
+) -> dict[str, Any]:
+    """Return each model's scores as a predictor of events, from the windows of its first seed."""
+    if rule.event not in data.classes:
+        given = f"alarms.event is '{rule.event}'.{did_you_mean(rule.event, data.classes)}"
+        raise SpecError(given, allowed=one_of(data.classes))
+    made = {}
+    for p in predictions:
+        first = p.pick(p.seed == p.seed[0])
+        rows = _rows(windows, first)
+        made[p.model] = alarm_scores(_timelines(rule, first, windows.select(rows), data), rule, seed)
+    return {"rule": rule.model_dump(mode="json"), "models": made}
+
+
+def _timelines(rule: AlarmRule, p: Predictions, windows: WindowSet, data: Prepared) -> list[Timeline]:
+    column, sfreq = data.classes.index(rule.event), windows.spec.sfreq
+    found = []
+    for file in np.unique(windows.file):
+        mine = windows.file == file
+        order = np.argsort(windows.start[mine], kind="stable")
+        trial, target = windows.trial[mine][order], windows.target[mine][order]
+        with read(windows.paths[file]) as session:
+            ends, begins = session.trials.end_s, session.signal.start_s
+        events = np.unique(trial[target == column])
+        place = np.where(target == column, np.searchsorted(events, trial), -1)
+        found.append(
+            Timeline(
+                subject=str(p.subject[mine][0]),
+                end_s=begins + (windows.start[mine][order] + windows.n_times) / sfreq,
+                probability=p.probability[mine][order, column],
+                event=place,
+                onset_s=ends[events],
+                hop_s=data.windows.hop_s or data.windows.length_s,
+            )
+        )
+    return found
 
 
 def _truths(data: Prepared) -> list[Any]:

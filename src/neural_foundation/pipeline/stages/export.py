@@ -1,4 +1,4 @@
-"""export: a package with its step graph: the state is in its inputs and outputs."""
+"""export: a package with its step graph: the state is in its inputs and outputs. An estimator's has none."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from ...core.errors import SpecError
 from ...core.store import atomic, read_json, write_json
 from ...models.package import CARD, FACTS, GRAPH, WEIGHTS, Package
 from ..stage import Item, Job, Port, Stage
 
-KEPT = (FACTS, WEIGHTS, CARD, "fold.json")
+KEPT = (FACTS, WEIGHTS, CARD, "fold.json")  # a confidence is among the facts
 
 
 class Export(Stage):
-    """Export the network of one fold for live decoding."""
+    """Export the model of one fold for live decoding."""
 
     kind: Literal["export"] = "export"
     fold: str | int | None = Field(None, description="which fold's package, where there are several")
@@ -31,15 +30,12 @@ class Export(Stage):
     def run(self, job: Job) -> None:
         source = job.one("model")
         package = Package.open(source.folder)
-        if package.facts.model.family != "network":
-            raise SpecError(
-                f"Stage '{job.stage}' cannot export '{source.stage}': an estimator has no step graph",
-                allowed="a model that streams",
-            )
         for name in KEPT:
             with atomic(job.folder / name) as temporary:
                 shutil.copyfile(source.path(name), temporary)
-        write_json(job.folder / "export.json", self._graph(package, job))
+        network = package.facts.model.family == "network"
+        made = self._graph(package, job) if network else {"graph": None}  # an estimator decides on whole windows
+        write_json(job.folder / "export.json", made | {"fold": read_json(job.folder / "fold.json")["name"]})
 
     def _graph(self, package: Package, job: Job) -> dict[str, Any]:
         from ...export.step_graph import export_step
@@ -51,5 +47,4 @@ class Export(Stage):
             "hop": graph.hop,
             "n_chans": graph.n_chans,
             "n_nodes": graph.n_nodes,
-            "fold": read_json(job.folder / "fold.json")["name"],
         }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -10,12 +11,14 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from ...core.errors import DataError, did_you_mean, one_of
+from ...core.specs import SignalSpec
 from ...core.store import read_json, save_arrays, write_json
 from ...core.stream import Chunk
 from ...evaluation.scores import Predictions
 from ...metrics import coherence
 from ...models.package import Package
 from ...realtime.decoder import StreamDecoder
+from ...realtime.sliding import SlidingDecoder
 from ...recordings import Session
 from ...sampling.windows import apart, labelled
 from ..stage import Job, Port, Stage
@@ -47,11 +50,11 @@ class Replay(Stage):
         onsets = windows.start / windows.spec.sfreq
         trial = package.facts.model.context == "trial"
         with raw_session(prepared, facts) as session:
-            decoder = StreamDecoder(package, session.signal.spec, resets_s=onsets.tolist() if trial else ())
+            decoder = live_decoder(package, session.signal.spec, onsets.tolist() if trial else ())
             probability, valid, seconds = stream(decoder, session, self.block_s, job)
             duration_s = session.signal.n_times / session.signal.spec.sfreq
         ends = decoder.token_ends(round(duration_s * windows.spec.sfreq))[: probability.shape[1]]
-        at = np.searchsorted(ends, windows.start + windows.n_times // decoder.hop * decoder.hop)
+        at = np.searchsorted(ends, windows.start + _decided_after(decoder, windows.n_times))
         final = probability[:, at].T
         arrays = {
             "time_s": ends / windows.spec.sfreq,
@@ -74,15 +77,7 @@ class Replay(Stage):
                 "block_s": self.block_s,
                 "hop": decoder.hop,
                 "delay_s": decoder.lookahead_s,
-                "coherence": float(
-                    np.mean(
-                        [
-                            coherence(probability[:, i : j + 1].argmax(0))
-                            for i, j in _spans(ends, windows.start, at)
-                            if j > i
-                        ]
-                    )
-                ),
+                "coherence": _coherence(probability, _spans(ends, windows.start, at)),
                 "accuracy": float(np.mean(final.argmax(1) == windows.target)),
                 "largest_difference": _difference(job, subject, str(windows.session[0]), kept, final),
             },
@@ -104,8 +99,20 @@ class Replay(Stage):
         return self.subject
 
 
+def live_decoder(package: Package, signal: SignalSpec, resets_s: Sequence[float]) -> StreamDecoder | SlidingDecoder:
+    """Return what decodes a package live: a network's step graph, or an estimator on the latest window."""
+    if package.facts.model.family == "estimator":
+        return SlidingDecoder(package, signal, resets_s=resets_s)
+    return StreamDecoder(package, signal, resets_s=resets_s)
+
+
+def _decided_after(decoder: StreamDecoder | SlidingDecoder, n_times: int) -> int:
+    """Return how many samples of a window of `n_times` are in when the decision about it falls."""
+    return n_times if isinstance(decoder, SlidingDecoder) else n_times // decoder.hop * decoder.hop
+
+
 def stream(
-    decoder: StreamDecoder, session: Session, block_s: float, job: Job
+    decoder: StreamDecoder | SlidingDecoder, session: Session, block_s: float, job: Job
 ) -> tuple[NDArray[Any], NDArray[np.bool_], NDArray[Any]]:
     """Return probability (n_classes, n_tokens), validity (n_tokens,) and the seconds of each step (n_steps,)."""
     signal, state = session.signal, decoder.start()
@@ -124,6 +131,12 @@ def stream(
             job.progress(i, len(starts), f"live: {at / signal.spec.sfreq:.0f} s of {session.session_id}")
     rest = decoder.flush(state)
     return np.concatenate([*values, rest.values], 1), np.concatenate([*valid, rest.valid]), seconds
+
+
+def _coherence(probability: NDArray[Any], spans: list[tuple[int, int]]) -> float:
+    """Return the mean coherence within trials; of the whole trace where a trial has one decision."""
+    within = [coherence(probability[:, i : j + 1].argmax(0)) for i, j in spans if j > i]
+    return float(np.mean(within)) if within else coherence(probability.argmax(0))
 
 
 def _spans(ends: NDArray[np.int64], starts: NDArray[np.int64], at: NDArray[np.int64]) -> list[tuple[int, int]]:

@@ -10,7 +10,6 @@ from pydantic import Field
 from ...core.lineage import Output, library_versions
 from ...core.store import load_arrays, read_json
 from ...evaluation.report import (
-    Calibration,
     Confusion,
     DataSource,
     DecisionTrace,
@@ -32,6 +31,8 @@ from ...evaluation.report import (
 )
 from ..stage import Job, Port, Stage
 from .prepare import Prepared
+from .report_alarms import alarms
+from .report_confidence import calibration, certainty, estimate
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -76,9 +77,12 @@ class Report(Stage):
                 classes=tuple(made["classes"]),
                 counts=np.array(made["models"][main]["confusion"]),
                 model=main,
+                kappa=estimate(made["models"][main]["kappa"]),
                 provenance=here.of(scores),
             ),
-            calibration=_calibration(made["models"][main]["calibration"], here.of(scores)),
+            alarms=alarms(made, main, here.of(scores)),
+            calibration=calibration(made["models"][main], here.of(scores)),
+            certainty=certainty(made["models"][main].get("confidence"), here.of(scores)),
             scalp=_scalp(scores, made, data, here),
             trace=_trace(replay, here) if replay else None,
             latency=_latency(replay, here) if replay else None,
@@ -134,7 +138,7 @@ def held_out_scores(made: dict[str, Any], provenance: Provenance | None = None) 
         ModelScores(
             model=name,
             by_subject=tuple(entry["subjects"][s] for s in subjects),
-            mean=_estimate(entry["balanced_accuracy"]),
+            mean=estimate(entry["balanced_accuracy"]),
             role="baseline" if name in made["baselines"] else "model",
         )
         for name, entry in made["models"].items()
@@ -155,10 +159,6 @@ def held_out_scores(made: dict[str, Any], provenance: Provenance | None = None) 
     )
 
 
-def _estimate(interval: dict[str, float]) -> Estimate:
-    return Estimate(interval["mean"], interval["low"], interval["high"])
-
-
 def _difference(made: dict[str, Any], main: str, provenance: Provenance) -> PairedDifference | None:
     entry = made["models"][main]
     if entry["difference"] is None:
@@ -169,21 +169,9 @@ def _difference(made: dict[str, Any], main: str, provenance: Provenance) -> Pair
     return PairedDifference(
         model=main,
         baseline=entry["difference"]["against"],
-        difference=_estimate(entry["difference"]),
+        difference=estimate(entry["difference"]),
         subjects=subjects,
         by_subject=by_subject,
-        provenance=provenance,
-    )
-
-
-def _calibration(c: dict[str, Any], provenance: Provenance) -> Calibration:
-    kept = [i for i, n in enumerate(c["count"]) if n]
-    pick = {k: tuple(c[k][i] for i in kept) for k in ("confidence", "accuracy", "count")}
-    return Calibration(
-        confidence=pick["confidence"],
-        correct=pick["accuracy"],
-        count=pick["count"],
-        error=c["error"],
         provenance=provenance,
     )
 
@@ -227,16 +215,19 @@ def _trace(replay: Output, here: _Sources) -> DecisionTrace:
     )
     difference = facts["largest_difference"]
     note = "" if difference is None else f"Streamed and evaluated probabilities differ by at most {difference:.1e}."
-    shown = a["time_s"] <= a["time_s"][0] + 60
+    step_s = float(np.median(np.diff(a["time_s"])))
+    span_s = 60.0 if step_s < 1 else 240 * step_s  # of decisions that are far apart, more than a minute
+    shown = a["time_s"] <= a["time_s"][0] + span_s
     last = a["time_s"][shown][-1]
     kept = tuple(t for t in trials if t.end_s <= last)
     return DecisionTrace(
-        title=f"Subject {facts['subject']}, first minute",
+        title=f"Subject {facts['subject']}, first {'minute' if span_s == 60 else f'{span_s / 60:g} minutes'}",
         classes=classes,
         time_s=a["time_s"][shown],
         probability=a["probability"].T[shown],
         trials=kept,
-        resets_s=tuple(t.start_s for t in kept),
+        resets_s=tuple(t.start_s for t in kept) if step_s < 1 else (),
+        excerpt_s=max(240.0, span_s),
         note=note,
         provenance=here.of(replay),
     )

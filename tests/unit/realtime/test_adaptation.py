@@ -1,0 +1,414 @@
+"""The adapting decoder and the adapter around it; how streams are cut is in tests/contracts/test_adaptation_law.py."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import small_package
+
+from neural_foundation.api import NeuralFoundationModel
+from neural_foundation.core.errors import DataError, PackageError, SignalMismatchError, StreamError
+from neural_foundation.core.stream import Chunk, State, copy_state
+from neural_foundation.models.package import Package
+from neural_foundation.models.reference import save_reference
+from neural_foundation.realtime.adaptation import Adaptation, AdaptingDecoder
+from neural_foundation.realtime.adaptation_adapter import PlasticityAdapter
+from neural_foundation.realtime.adaptation_journal import read_journal
+from neural_foundation.realtime.live_model import LiveModel
+
+QUICK = {"every_s": 0.5, "reference_s": 2.0, "warmup_s": 1.0, "time_constant_s": 4.0, "ramp_s": 1.0}
+
+
+@pytest.fixture(scope="module")
+def model(exported_package: Package) -> LiveModel:
+    return LiveModel(exported_package)
+
+
+def quick(model: LiveModel, **changes: Any) -> AdaptingDecoder:
+    given = {n: changes.pop(n) for n in ("reference", "journal") if n in changes}
+    return AdaptingDecoder(model, settings=Adaptation(**(QUICK | changes)), **given)
+
+
+def fed(decoder: AdaptingDecoder, values: np.ndarray, outcomes: dict[int, int] | None = None) -> tuple[Chunk, State]:
+    state = decoder.start()
+    for sample, right in (outcomes or {}).items():
+        state = decoder.feedback(sample, right, state)
+    return decoder.step(Chunk.of(values), state)
+
+
+def frozen_of(model: LiveModel, values: np.ndarray) -> np.ndarray:
+    decoder = model.decoder()
+    return decoder.step(Chunk.of(values), decoder.start())[0].values
+
+
+def test_without_alignment_and_feedback_it_is_the_frozen_decoder(model: LiveModel) -> None:
+    values = small_package.signal(1000)
+    out, _ = fed(quick(model, alignment=False), values)
+    np.testing.assert_array_equal(out.values, frozen_of(model, values))
+    assert out.values.dtype == np.float64
+
+
+def test_it_has_the_interface_of_the_decoder_it_replaces(model: LiveModel) -> None:
+    plain, decoder = model.decoder(), quick(model)
+    assert (decoder.classes, decoder.hop, decoder.input, decoder.output) == (
+        plain.classes,
+        plain.hop,  # type: ignore[attr-defined]
+        plain.input,
+        plain.output,
+    )
+    values = small_package.signal(237)
+    out, state = fed(decoder, values)
+    assert decoder.last_samples(state, 3).tolist() == [210, 220, 230]
+    state = decoder.reset(state)
+    out, state = decoder.step(Chunk.of(values[:, :13], 237), state)
+    assert out.n_times == 1
+    assert decoder.last_samples(state, 1).tolist() == [247]
+
+
+def test_changed_gains_are_brought_back(model: LiveModel) -> None:
+    day = small_package.signal(6000)
+    gain = np.array([[0.4], [2.0], [1.5]], np.float32)
+    decoder = quick(model)
+    snapshot = decoder.snapshot(fed(decoder, day[:, :3000])[1])
+    out, state = fed(quick(model, reference=snapshot), gain * day[:, 3000:])
+    now = state["mix"] @ state["cov"]["now"] @ state["mix"].T
+    shape = snapshot / np.trace(snapshot)
+    before = np.linalg.norm(state["cov"]["now"] / np.trace(state["cov"]["now"]) - shape)
+    assert np.linalg.norm(now / np.trace(now) - shape) < 0.3 * before
+    want, late = frozen_of(model, day[:, 3000:])[:, -100:], slice(-100, None)
+    adapted = np.abs(out.values[:, late] - want).mean()
+    assert adapted < 0.7 * np.abs(frozen_of(model, gain * day[:, 3000:])[:, late] - want).mean()
+
+
+@pytest.mark.parametrize("lost", [[1], [0, 1], [0, 1, 2]])
+def test_lost_channels_do_not_blow_it_up(model: LiveModel, lost: list[int]) -> None:
+    values = small_package.signal(2000)
+    values[lost, 800:1500] = 0
+    out, state = fed(quick(model), values)
+    assert np.isfinite(out.values).all()
+    assert np.isfinite(state["mix"]).all()
+    assert np.abs(np.linalg.eigvalsh(state["mix"])).max() <= 3.01
+
+
+def test_a_stuck_channel_is_told_from_a_quiet_one(model: LiveModel) -> None:
+    values = small_package.signal(1200)
+    values[1, 600:] = values[1, 600]  # stuck at what it had; the high-pass rings for some time
+    decoder = quick(model, ramp_s=0.0)
+    _, state = fed(decoder, values)
+    assert not state["mix"][:, 1].any()
+    assert state["mix"][1, [0, 2]].any()
+
+
+def test_what_is_not_valid_is_not_learned(model: LiveModel) -> None:
+    values, valid = small_package.signal(1500), np.ones(1500, bool)
+    values[:, 500:900] *= 50
+    valid[500:900] = False
+    decoder = quick(model)
+    _, state = decoder.step(Chunk(values, valid), decoder.start())
+    assert np.trace(state["cov"]["now"]) < 3 * np.trace(state["cov"]["mean"])
+    assert state["cov"]["n"] < 30 - 7
+
+
+def test_loud_blocks_count_no_more_than_three_times(model: LiveModel) -> None:
+    values = small_package.signal(1000)
+    _, calm = fed(quick(model), values)
+    values[:, 700:750] *= 100
+    _, loud = fed(quick(model), values)
+    assert np.trace(loud["cov"]["now"]) < 2 * np.trace(calm["cov"]["now"])
+
+
+class TestFeedback:
+    def test_one_class_told_again_and_again_moves_the_threshold(self, model: LiveModel) -> None:
+        values = small_package.signal(2000)
+        out, state = fed(quick(model, alignment=False), values, dict.fromkeys(range(50, 1500, 50), 1))
+        assert state["readout"]["bias"][1] > 0
+        assert out.values[1, -50:].mean() > frozen_of(model, values)[1, -50:].mean()
+
+    @pytest.mark.parametrize(("late", "taken"), [(0, 1), (900, 1), (2500, 0)])
+    def test_late_feedback_finds_its_decision(self, model: LiveModel, late: int, taken: int) -> None:
+        decoder = quick(model, keep_s=20)
+        _, state = decoder.step(Chunk.of(small_package.signal(500 + late)), decoder.start())
+        state = decoder.feedback(500, 1, state)
+        _, state = decoder.step(Chunk.of(small_package.signal(100), 500 + late), state)
+        assert state["readout"]["n"] == taken
+        assert taken == 0 or state["readout"]["sample"][0] == 500
+
+    def test_before_the_first_decision_there_is_nothing_to_match(self, model: LiveModel) -> None:
+        decoder, kinds = quick(model), []
+        decoder.on_update = kinds.append
+        _, state = fed(decoder, small_package.signal(100), {3: 1, -40: 0})
+        assert state["readout"]["n"] == 0
+        assert kinds == ["feedback ignored"] * 2
+
+    def test_feedback_on_what_was_not_valid_is_ignored(self, model: LiveModel) -> None:
+        decoder = quick(model)
+        valid = np.ones(500, bool)
+        valid[200:230] = False
+        state = decoder.feedback(225, 1, decoder.start())
+        _, state = decoder.step(Chunk(small_package.signal(500), valid), state)
+        assert state["readout"]["n"] == 0
+
+    def test_future_feedback_waits_and_too_much_is_dropped(self, model: LiveModel) -> None:
+        decoder, kinds = quick(model), []
+        decoder.on_update = kinds.append
+        state = decoder.start()
+        for i in range(300):
+            state = decoder.feedback(10_000 + i, 0, state)
+        assert state["pending"]["n"] == 256
+        assert kinds == ["feedback ignored"] * 44
+        _, state = decoder.step(Chunk.of(small_package.signal(300)), state)
+        assert state["pending"]["n"] == 256
+
+    @pytest.mark.parametrize("right", [-1, 2])
+    def test_a_class_there_is_none_of(self, model: LiveModel, right: int) -> None:
+        decoder = quick(model)
+        with pytest.raises(DataError, match=f"Feedback of class {right}. Allowed: 0 to 1"):
+            decoder.feedback(5, right, decoder.start())
+
+
+class TestGuard:
+    def harmful(self, model: LiveModel, **changes: Any) -> tuple[AdaptingDecoder, State, list[str]]:
+        """Return a decoder in whose state an adaptation is in force that says the other class."""
+        decoder, kinds = quick(model, alignment=False, wait_s=3, **changes), []
+        decoder.on_update = kinds.append
+        state = decoder.start()
+        state["readout"]["scale"], state["readout"]["bias"] = 0.2, np.array([-5.0, 5.0])
+        return decoder, state, kinds
+
+    def right(self, model: LiveModel, values: np.ndarray) -> dict[int, int]:
+        """Return what the frozen decoder says, as the truth."""
+        said = frozen_of(model, values).argmax(0)
+        return {10 * (i + 1): int(c) for i, c in enumerate(said)}
+
+    def test_what_is_worse_is_rolled_back_and_waits(self, model: LiveModel, monkeypatch: pytest.MonkeyPatch) -> None:
+        from neural_foundation.realtime import adaptation_readout
+
+        monkeypatch.setattr(adaptation_readout, "learn", lambda *_: 0.0)  # it cannot mend itself
+        values = small_package.signal(2000)
+        truth = {s: c for s, c in self.right(model, values).items() if c == 0}
+        decoder, state, kinds = self.harmful(model)
+        for s, c in list(truth.items())[:100]:
+            state = decoder.feedback(s, c, state)
+        at = 0
+        while "rollback" not in kinds:
+            _, state = decoder.step(Chunk.of(values[:, at : at + 50], at), state)
+            at += 50
+        assert (state["readout"]["scale"], state["readout"]["bias"].tolist()) == (1.0, [0.0, 0.0])
+        assert state["guard"]["wait_until"] == at + 300
+        judged = len(kinds)
+        _, state = decoder.step(Chunk.of(values[:, at : at + 250], at), state)
+        assert "readout" not in kinds[judged:]
+        out, state = decoder.step(Chunk.of(values[:, at + 250 :], at + 250), state)
+        assert "readout" in kinds[judged:]
+
+    def test_it_goes_back_to_the_last_good_state_first(self, model: LiveModel) -> None:
+        decoder, state, _ = self.harmful(model)
+        good = {"mix": np.eye(3), "scale": 0.8, "bias": np.array([0.1, -0.1])}
+        state["good"] = copy_state(good)
+        decoder._roll_back(state, "feedback")
+        assert state["readout"]["scale"] == 0.8
+        decoder._roll_back(state, "feedback")
+        assert state["readout"]["scale"] == 1.0
+        assert state["guard"]["wait_until"] - state["n_raw"] == 600  # twice as long
+
+    def test_an_alignment_that_leads_away_is_rolled_back_without_feedback(self, model: LiveModel) -> None:
+        decoder, kinds = quick(model, ramp_s=1e6), []
+        decoder.on_update = kinds.append
+        state = decoder.start()
+        state["mix"], state["mixed"] = np.diag([3.0, 0.3, 0.1]), True
+        _, state = decoder.step(Chunk.of(small_package.signal(4000)), state)
+        assert "rollback" in kinds
+
+    def test_a_good_alignment_is_confirmed(self, model: LiveModel) -> None:
+        decoder, kinds = quick(model), []
+        decoder.on_update = kinds.append
+        values = small_package.signal(8000)
+        values[:, 400:] *= np.array([[3.0], [0.5], [1.0]], np.float32)
+        _, state = fed(decoder, values)
+        assert "confirmed" in kinds
+        assert "rollback" not in kinds
+        assert not np.array_equal(state["tried"]["mix"], np.eye(3))
+
+
+class TestReference:
+    def test_the_packages_own_is_used(self, model: LiveModel, tmp_path: Path) -> None:
+        folder = tmp_path / "p"
+        shutil.copytree(model.package.folder, folder)
+        with pytest.raises(PackageError, match="holds no reference"):
+            AdaptingDecoder(LiveModel.open(folder), settings=Adaptation(reference="package"))
+        save_reference(folder, np.diag([1.0, 2.0, 3.0]))
+        decoder = AdaptingDecoder(LiveModel.open(folder))
+        np.testing.assert_array_equal(decoder.start()["reference"]["cov"], np.diag([1.0, 2.0, 3.0]))
+        own = AdaptingDecoder(LiveModel.open(folder), settings=Adaptation(reference="own"))
+        assert own.start()["reference"]["own"]
+
+    def test_the_own_beginning_is_fixed_after_its_time(self, model: LiveModel) -> None:
+        values = small_package.signal(3000)
+        _, early = fed(quick(model), values[:, :400])
+        values[:, 600:] *= np.array([[3.0], [1.0], [1.0]], np.float32)
+        _, late = fed(quick(model), values)
+        assert late["reference"]["cov"][0, 0] < 1.2 * early["reference"]["cov"][0, 0]
+
+    def test_one_of_another_montage_is_refused(self, model: LiveModel) -> None:
+        with pytest.raises(PackageError, match="no covariance of this signal"):
+            quick(model, reference=np.eye(4))
+
+    def test_no_snapshot_of_nothing(self, model: LiveModel) -> None:
+        decoder = quick(model)
+        with pytest.raises(DataError, match="no snapshot"):
+            decoder.snapshot(decoder.start())
+
+
+class TestDocumented:
+    """The code that docs/adaptation.md quotes."""
+
+    def test_a_session(self, exported_package: Package, tmp_path: Path) -> None:
+        package, values, seen = exported_package.folder, small_package.signal(1000), []
+        chunks, outcomes = [values[:, a : a + 100] for a in range(0, 1000, 100)], [(300, "left"), (6.5, "right")]
+        journal = tmp_path / "journal.jsonl"
+
+        adapter = PlasticityAdapter(package, journal=journal)
+        for decision in adapter.continuous_adaptation(neural_stream=chunks, feedback_stream=outcomes):
+            seen.append(decision.decision)
+        adapter.close()
+
+        assert len(seen) == 100
+        assert {e["kind"] for e in read_journal(journal)} == {"begin", "readout"}
+
+    def test_another_day(self, exported_package: Package, tmp_path: Path) -> None:
+        package, values = exported_package.folder, small_package.signal(2000)
+        chunks = [values[:, a : a + 100] for a in range(0, 2000, 100)]
+        adapter = PlasticityAdapter(package)
+        for _ in adapter.continuous_adaptation(neural_stream=chunks[:10]):
+            pass
+
+        np.save(tmp_path / "day-one.npy", adapter.snapshot())  # on day one, at the end
+        adapter = PlasticityAdapter(package, reference=np.load(tmp_path / "day-one.npy"))  # on day two
+
+        np.testing.assert_array_equal(adapter.state["reference"]["cov"], np.load(tmp_path / "day-one.npy"))
+        for _ in adapter.continuous_adaptation(neural_stream=chunks):
+            pass
+        assert not adapter.state["mixed"]  # the warm-up is longer than that
+
+
+class TestAdapter:
+    def chunks(self, n: int = 2000, length: int = 130) -> list[np.ndarray]:
+        values = small_package.signal(n)
+        return [values[:, a : a + length] for a in range(0, n, length)]
+
+    def test_decisions_of_two_plain_streams(self, model: LiveModel, tmp_path: Path) -> None:
+        adapter = PlasticityAdapter(model, settings=QUICK, journal=tmp_path / "j")
+        told = [(s, "right") if s % 200 else (s / 100, 1) for s in range(100, 2000, 100)]
+        made = list(adapter.continuous_adaptation(neural_stream=self.chunks(), feedback_stream=told))
+        adapter.close()
+        assert [d.token for d in made] == list(range(200))
+        assert [d.sample for d in made] == list(range(10, 2001, 10))
+        assert {d.decision for d in made} <= {"left", "right"}
+        assert adapter.state["readout"]["right"][:19].tolist() == [1] * 19
+        entries = read_journal(tmp_path / "j")
+        assert entries[0]["kind"] == "begin"
+        assert entries[0]["settings"]["every_s"] == 0.5
+        assert {e["package"] for e in entries} == {model.digest}
+        kinds = [e["kind"] for e in entries]
+        assert kinds.count("readout") == 19
+        assert kinds.count("alignment") > 20
+        assert all(e["size"] >= 0 for e in entries if e["kind"] in ("alignment", "readout"))
+
+    def test_chunks_of_any_length_decide_the_same(self, model: LiveModel) -> None:
+        def final(length: int) -> float:
+            adapter = PlasticityAdapter(model, settings=QUICK)
+            told = iter([(s, s // 100 % 2) for s in range(100, 2000, 100)])
+            streams = {"neural_stream": self.chunks(length=length), "feedback_stream": told}
+            return list(adapter.continuous_adaptation(**streams))[-1].probability["left"]  # type: ignore[arg-type]
+
+        assert final(7) == pytest.approx(final(2000), abs=1e-5)
+
+    def test_asynchronous_streams(self, model: LiveModel) -> None:
+        adapter = PlasticityAdapter(model, settings=QUICK)
+
+        async def neural() -> AsyncIterator[np.ndarray]:
+            for chunk in self.chunks():
+                await asyncio.sleep(0)
+                yield chunk
+
+        async def outcomes() -> AsyncIterator[tuple[int, int] | None]:
+            for s in range(50, 1000, 50):
+                yield (s, 0)
+                yield None
+                await asyncio.sleep(0)
+
+        async def decide() -> list[Any]:
+            stream = adapter.continuous_adaptation(neural_stream=neural(), feedback_stream=outcomes())
+            return [d async for d in stream]
+
+        assert len(asyncio.run(decide())) == 200
+        assert adapter.state["readout"]["n"] > 5
+
+    def test_an_asynchronous_feedback_error_is_raised(self, model: LiveModel) -> None:
+        adapter = PlasticityAdapter(model, settings=QUICK)
+
+        async def outcomes() -> AsyncIterator[tuple[int, str]]:
+            yield (10, "up")
+
+        async def decide() -> None:
+            async for _ in adapter.continuous_adaptation(neural_stream=self.chunks(), feedback_stream=outcomes()):
+                pass
+
+        with pytest.raises(DataError, match="Feedback of class 'up'. Allowed: 'left' or 'right'"):
+            asyncio.run(decide())
+
+    def test_an_asynchronous_stream_needs_async_for(self, model: LiveModel) -> None:
+        async def neural() -> AsyncIterator[np.ndarray]:
+            yield np.zeros((3, 1))
+
+        adapter = PlasticityAdapter(model)
+        with pytest.raises(DataError, match="Use 'async for'"):
+            list(adapter.continuous_adaptation(neural_stream=neural()))
+
+    def test_unsupervised_only_and_single_samples(self, model: LiveModel) -> None:
+        adapter = PlasticityAdapter(model, settings=QUICK)
+        made = list(adapter.continuous_adaptation(neural_stream=small_package.signal(300).T))
+        assert len(made) == 30
+        assert adapter.snapshot().shape == (3, 3)
+
+    def test_what_it_takes_as_a_model(self, exported_package: Package, model: LiveModel) -> None:
+        for given in (exported_package.folder, str(exported_package.folder), exported_package, model):
+            assert PlasticityAdapter(given).classes == ("left", "right")
+        assert PlasticityAdapter(NeuralFoundationModel(exported_package)).classes == ("left", "right")
+        with pytest.raises(DataError, match="A int is no model to adapt"):
+            PlasticityAdapter(3)
+        with pytest.raises(SignalMismatchError, match="A sample has shape"):
+            PlasticityAdapter(model).step(np.zeros((4, 2)))
+
+    def test_the_package_on_disk_stays_as_it_is(self, model: LiveModel) -> None:
+        before = {p.name: p.read_bytes() for p in model.package.folder.iterdir()}
+        adapter = PlasticityAdapter(model, settings=QUICK)
+        list(adapter.continuous_adaptation(neural_stream=self.chunks(), feedback_stream=[(100, 1)]))
+        assert {p.name: p.read_bytes() for p in model.package.folder.iterdir()} == before
+
+
+def test_a_decoder_that_does_not_adapt_takes_no_feedback(model: LiveModel) -> None:
+    decoder = model.decoder()
+    with pytest.raises(StreamError, match="does not learn from feedback"):
+        decoder.feedback(1, 0, decoder.start())  # type: ignore[attr-defined]
+
+
+def test_models_of_windows_adapt_too(tmp_path: Path) -> None:
+    from window_package import make
+
+    model = LiveModel(make(tmp_path / "w"))
+    decoder = quick(model)
+    rng = np.random.default_rng(0)
+    values = (1e-5 * rng.standard_normal((model.facts.raw.n_chans, 3000))).astype(np.float32)
+    state = decoder.feedback(1500, 1, decoder.start())
+    out, state = decoder.step(Chunk.of(values), state)
+    assert out.n_times > 5
+    assert np.isfinite(out.values).all()
+    assert state["readout"]["n"] == 1
+    assert state["mixed"]
