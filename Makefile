@@ -5,10 +5,14 @@ BIN := $(VENV)/bin
 WORKERS ?= 2
 export NEURAL_FOUNDATION_DATA
 
-.PHONY: demo test test-unit test-all test-gpu setup install-dev format lint type-check train quick-train bench stress docs clean
+.PHONY: demo serve test test-unit test-all test-gpu setup install-dev format lint type-check train quick-train bench stress docs clean
 
 demo: setup ## the recipe quickstart, from simulated recordings to a live decoder and a report
 	$(BIN)/neural-foundation run quickstart --workers $(WORKERS)
+
+serve: demo ## the demo's decoder as a server on http://localhost:8080
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[serve]'
+	$(BIN)/neural-foundation serve runs/quickstart
 
 test: install-dev ## what CI runs: lint, types, all tests, 10 kills, a sample of mutants
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

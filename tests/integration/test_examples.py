@@ -9,6 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from neural_foundation.models.package import Package
+from neural_foundation.serving.server import served
+from neural_foundation.serving.settings import Served, ServeSettings
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 pytestmark = pytest.mark.slow
 
@@ -66,3 +70,12 @@ def test_every_example_is_tested() -> None:
     scripts = [p.name for p in EXAMPLES.glob("*.py") if '__name__ == "__main__"' in p.read_text(encoding="utf-8")]
     assert scripts
     assert not [s for s in scripts if f'output_of("{s}"' not in tested]
+
+
+def test_stream_to_a_server(exported_package: Package) -> None:
+    with served(ServeSettings(packages=(Served(folder=exported_package.folder),), port=0)) as url:
+        command = [sys.executable, str(EXAMPLES / "stream_to_a_server.py"), url]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    lines = done.stdout.splitlines()
+    assert len(lines) == 100, done.stderr[-2000:]
+    assert lines[-1].startswith("  10.0 s  ")
