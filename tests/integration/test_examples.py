@@ -23,11 +23,12 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("examples")
 
 
-def output_of(name: str, folder: Path) -> str:
-    """Return what an example prints; deprecations in libraries are theirs, so warnings are not errors here."""
+def output_of(name: str, given: Path | str) -> str:
+    """Return what an example prints for a folder or an address; deprecations in libraries are theirs, so warnings are not errors here."""
     environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
-    command = [sys.executable, str(EXAMPLES / name), str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=folder, env=environment)
+    command = [sys.executable, str(EXAMPLES / name), str(given)]
+    where = given if isinstance(given, Path) else None
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=where, env=environment)
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
 
@@ -74,8 +75,6 @@ def test_every_example_is_tested() -> None:
 
 def test_stream_to_a_server(exported_package: Package) -> None:
     with served(ServeSettings(packages=(Served(folder=exported_package.folder),), port=0)) as url:
-        command = [sys.executable, str(EXAMPLES / "stream_to_a_server.py"), url]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    lines = done.stdout.splitlines()
-    assert len(lines) == 100, done.stderr[-2000:]
+        lines = output_of("stream_to_a_server.py", url).splitlines()
+    assert len(lines) == 100
     assert lines[-1].startswith("  10.0 s  ")
