@@ -17,6 +17,8 @@ Float = NDArray[np.float64]
 BRAIN = ("eeg", "seeg", "ecog", "dbs")
 EEG_HZ, TOP_HZ, SHORTEST = (1.0, 45.0), 64.0, 16
 
+LARGEST = 1e9  # volts or spikes; the squares of larger ones leave float32
+
 
 @dataclass(frozen=True, eq=False)
 class Second:
@@ -70,11 +72,11 @@ class Spectra:
         return slice(int(np.searchsorted(self.hz, low_hz - 1e-9)), int(np.searchsorted(self.hz, high_hz - 1e-9)))
 
     def __call__(self, values: NDArray[np.float32]) -> Second:
-        """Return what is heard of a second; samples that are not finite are heard as 0."""
+        """Return what is heard of a second; samples that are not finite, or beyond all sense, are heard as 0."""
         x = values if self.all else values[self.rows]
         lost = np.zeros(len(x))
-        if not np.isfinite(x.sum()):
-            finite = np.isfinite(x)
+        if not np.abs(x).max(initial=0) < LARGEST:
+            finite = np.abs(x) < LARGEST
             lost = 1 - finite.mean(1)
             x = np.where(finite, x, np.float32(0))
         if self._counts:

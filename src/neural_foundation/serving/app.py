@@ -15,7 +15,7 @@ from fastapi.responses import JSONResponse
 from starlette.websockets import WebSocket
 
 from .. import __version__
-from ..core.errors import NeuralFoundationError
+from ..core.errors import NeuralFoundationError, PackageError
 from . import page_route, tracing, v2, watch_route
 from .auth import Access, AccessError
 from .door import allowed
@@ -112,6 +112,7 @@ def create_app(settings: ServeSettings) -> FastAPI:
     service = app.state.service = Service(settings)
     app.add_exception_handler(AccessError, _no_access(service))
     app.add_exception_handler(ProtocolError, _not_so)
+    app.add_exception_handler(PackageError, _not_taken)
     app.include_router(v2.routes(service))
     app.include_router(watch_route.routes(service))
     app.include_router(page_route.routes())
@@ -158,6 +159,10 @@ def _no_access(service: Service) -> Any:
         return JSONResponse({"error": str(error)}, error.status, headers)
 
     return answer
+
+
+async def _not_taken(request: Request, error: Exception) -> Response:
+    return JSONResponse({"error": str(error)}, 409)
 
 
 async def _not_so(request: Request, error: Exception) -> Response:

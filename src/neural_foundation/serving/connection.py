@@ -60,6 +60,7 @@ class Connection:
         self.stream = LiveStream(decoder, model.facts.confidence, bridge_s=limits.gap_s)
         self.watch = Watch(model.facts, self.signal)
         self.sequence, self.finished = 0, False
+        self.failed = False  # by a fault of ours in the middle of a frame: this state is not to be kept
         self._rows = protocol.row_type(len(model.classes))
         self._recent = np.zeros(0, self._rows)
         self._most = max(1, round(limits.block_s * self.signal.sfreq))
@@ -137,7 +138,13 @@ class Connection:
                 allowed=f"{self.sequence + 1}",
                 remedy="Connect again with the resume token and send what is missing",
             )
-        answer = handler(frame, now_s)
+        try:
+            answer = handler(frame, now_s)
+        except ProtocolError:
+            raise
+        except BaseException:
+            self.failed = True
+            raise
         self.sequence = frame.sequence
         return answer
 
@@ -158,6 +165,7 @@ class Connection:
         alarms = self.watch.block(chunk, now_s)
         answer = self._told(tokens, sequence)
         answer.values, answer.alarms = chunk.values, (*alarms, *answer.alarms)
+        answer.frames += [notice(alarm) for alarm in answer.alarms]
         return answer
 
     def _told(self, tokens: list[Tokens], sequence: int, *, last: bool = False) -> Answer:
@@ -235,6 +243,12 @@ class Connection:
         made._recent = saved["recent"].view(made._rows)
         made.watch.restore(saved["watch"])
         return made
+
+
+def notice(alarm: Alarm) -> str:
+    """Return an alarm as the frame that tells a client of it."""
+    told = {"type": "notice", "kind": alarm.kind, "what": alarm.what, "score": alarm.score, "at_s": alarm.at_s}
+    return orjson.dumps(told).decode()
 
 
 def opened(data: bytes) -> tuple[State, dict[str, Any]]:

@@ -164,14 +164,20 @@ class Registry:
         try:
             if ended:
                 self.snapshots.drop(name)
-            elif not there.connection.finished and (there.connection.sequence > there.saved or not there.saved):
-                await self.save(there)  # one that ended without its client knowing goes on from before its end
+            elif self._worth_keeping(there):
+                await self.save(there)
         except NeuralFoundationError as error:
             log.error("state lost: %s", error, extra={"event": "state_lost"})
         finally:
             if self.open.get(name) is there:
                 del self.open[name]
             there.left.set()
+
+    def _worth_keeping(self, there: Open) -> bool:
+        """Whether the state now says more than the saved one; after an END that nobody heard it says too much."""
+        connection = there.connection
+        news = connection.sequence > there.saved or not there.saved
+        return news and not connection.finished and not connection.failed
 
     async def drain(self) -> None:
         """Take nobody any more, save all states, tell the clients to come again."""

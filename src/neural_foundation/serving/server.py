@@ -13,6 +13,7 @@ from ..core.errors import MissingExtraError, StoreError
 from .settings import ServeSettings
 
 BACKLOG = 2048
+UNREAD = 128 << 10  # bytes that the kernel holds for a client that does not read; it would grow to megabytes
 
 
 def configured(settings: ServeSettings) -> Any:
@@ -66,6 +67,7 @@ def listening(settings: ServeSettings) -> socket.socket:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     made = socket.socket(family, socket.SOCK_STREAM)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, UNREAD)  # accepted sockets inherit it
     try:
         made.bind((settings.host, settings.port))
     except OSError as error:

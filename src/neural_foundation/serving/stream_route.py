@@ -100,12 +100,12 @@ class Serving:
         except TimeoutError:
             why = "slow"
             self._abort()
-        except (WebSocketDisconnect, RuntimeError) as error:
+        except WebSocketDisconnect as error:
             log.debug("socket gone: %s", error)
-        except NeuralFoundationError as error:
+        except Exception as error:  # noqa: BLE001 - a fault of ours ends this connection, none other
             why = "failed"
-            log.error("connection failed: %s", error, extra={"event": "connection_failed"})
-            await refuse(self.socket, ProtocolError("failed", str(error), close=1011))
+            log.exception("connection failed", extra={"event": "connection_failed"})
+            await refuse(self.socket, ProtocolError("failed", f"The server failed: {type(error).__name__}", close=1011))
         finally:
             await self.service.registry.leave(self.there, ended=ended)
             self.counts.closed(why)
@@ -161,11 +161,14 @@ class Serving:
 
     async def _send(self, frame: bytes | str) -> None:
         """Send a frame; TimeoutError where the client does not take it."""
-        async with asyncio.timeout(self.limits.send_s):
-            if isinstance(frame, bytes):
-                await self.socket.send_bytes(frame)
-            else:
-                await self.socket.send_text(frame)
+        try:
+            async with asyncio.timeout(self.limits.send_s):
+                if isinstance(frame, bytes):
+                    await self.socket.send_bytes(frame)
+                else:
+                    await self.socket.send_text(frame)
+        except RuntimeError as error:  # closed meanwhile: by `close`, or for a ping that nobody answered
+            raise WebSocketDisconnect(1006, str(error)) from None
 
     async def _save(self) -> None:
         with self.counts.snapshot():
