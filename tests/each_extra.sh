@@ -7,7 +7,7 @@ python=${1:-python3}
 shift || true
 
 declare -A libraries=(
-  [tracking]="tensorboard mlflow" [hub]="huggingface_hub" [brain]="temporaldata" [tables]="pyarrow" [serve]="fastapi uvicorn websockets" [traces]="opentelemetry" [lsl]="pylsl" [brainflow]="brainflow"
+  [tracking]="tensorboard mlflow" [hub]="huggingface_hub" [brain]="temporaldata" [tables]="pyarrow" [remote]="fsspec" [serve]="fastapi uvicorn websockets" [traces]="opentelemetry" [lsl]="pylsl" [brainflow]="brainflow"
   [test]="pytest xdist pytest_cov hypothesis jsonschema" [dev]="mypy" [docs]="sphinx myst_parser numpydoc"
 )
 check() { # EXTRA BIN: what only this extra makes possible
@@ -16,6 +16,11 @@ check() { # EXTRA BIN: what only this extra makes possible
     hub) "$2/pytest" -q tests/unit/api/test_hub.py ;;
     brain) "$2/pytest" -q tests/unit/recordings/test_hdf5.py ;;
     tables) "$2/pytest" -q tests/unit/recordings/test_tables.py ;;
+    remote) "$2/pytest" -q tests/unit/sampling -k remote ;;
+    serve) "$2/pytest" -q --ignore tests/unit/serving/test_tracing.py tests/unit/serving tests/integration/test_serving.py -m "not slow" ;;
+    traces) "$2/pytest" -q tests/unit/serving/test_tracing.py ;;
+    lsl) "$2/pytest" -q tests/unit/realtime/test_lsl_source.py ;;
+    brainflow) "$2/pytest" -q tests/unit/realtime/test_brainflow_source.py ;;
     test) "$2/pytest" -q tests/unit/core tests/unit/cli ;;
     dev) "$2/ruff" check . && "$2/mypy" ;;
     docs) "$2/pytest" -q tests/unit/test_docs.py -k build ;;

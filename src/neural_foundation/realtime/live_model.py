@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import time
+from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from ..core.errors import StreamError
+from ..core.device import check_name, resolve
+from ..core.errors import SpecError, StreamError
 from ..core.specs import SignalSpec
 from ..core.stream import Chunk
 from ..models.package import FACTS, GRAPH, WEIGHTS, Package
@@ -17,20 +19,24 @@ from .decoder import LiveDecoder, StreamDecoder, matching
 from .engine import open_graph
 
 MEGABYTE = 1 << 20
+GPU_FROM = 20_000_000  # learned numbers above which 'auto' takes a GPU: 80 MB to read a token, 8 ms at 10 GB/s
 
 
 class LiveModel:
     """An opened package and what its decoders share.
 
-    `step_s` : seconds that one token takes here. `digest` : SHA-256 of facts, weights and graph, hex: a saved state
-    goes on only under the digest it was saved with.
+    `device` : where it decodes, 'cpu' or 'cuda:n'. `step_s` : seconds that one token takes there. `digest` : SHA-256 of
+    facts, weights and graph, hex: a saved state goes on only under the digest it was saved with, on any device.
 
     Raises
     ------
-    PackageError : no package, or one that was not exported. StreamError : it decodes nothing, or cannot run live.
+    PackageError : no package, or, for the CPU, one that was not exported. StreamError : it decodes nothing, or cannot
+    run live. SpecError : a device that is not there, or that the model cannot use.
     """
 
-    def __init__(self, package: Package) -> None:
+    def __init__(
+        self, package: Package, *, device: str = "cpu", dtype: Literal["float32", "bfloat16"] = "float32"
+    ) -> None:
         if package.facts.target is None:
             raise StreamError(
                 f"Package '{package.facts.name}' decodes nothing: it was only pre-trained",
@@ -41,17 +47,24 @@ class LiveModel:
         self.classes = package.facts.target.classes
         self.whole_windows = self.facts.model.family == "estimator"
         self.digest = digest(package.folder)
-        self._graph = None if self.whole_windows else open_graph(package.graph)
+        self.device = chosen(package, device)
+        self._graph = None if self.whole_windows else _session(package, self.device, dtype)
         first = self.decoder()
         self.hop_s, self.lookahead_s = 1 / first.output.sfreq, first.lookahead_s
         self.step_s = _step_s(first, self.hop_s)
 
     @classmethod
-    def open(cls, folder: Path | str, *, device: str = "auto") -> LiveModel:
-        """Open a package folder; `device` is 'auto', 'cpu' or 'cuda:n'."""
-        return cls(Package.open(folder))
+    def open(
+        cls, folder: Path | str, *, device: str = "auto", dtype: Literal["float32", "bfloat16"] = "float32"
+    ) -> LiveModel:
+        """Open a package folder.
 
-    def decoder(self, signal: SignalSpec | None = None, *, adapt: bool = False) -> LiveDecoder:
+        device : 'cpu', 'cuda', 'cuda:n', or 'auto': a GPU where there is one and the model has more than
+            `GPU_FROM` learned numbers, else the CPU. dtype : of most weights on a GPU; the CPU's are float32.
+        """
+        return cls(Package.open(folder), device=device, dtype=dtype)
+
+    def decoder(self, signal: SignalSpec | None = None) -> LiveDecoder:
         """Return a decoder of raw samples, its output (n_classes, n_tokens) probabilities; one for each stream.
 
         The stream has the package's rate and channels, in its order; SignalMismatchError says what differs. Where they
@@ -63,6 +76,37 @@ class LiveModel:
 
             return SlidingDecoder(self.package, signal)
         return StreamDecoder(self.package, signal, session=self._graph)
+
+
+def chosen(package: Package, device: str) -> str:
+    """Return the device that a model decodes on, 'cpu' or 'cuda:n'; SpecError where what was asked for cannot be had.
+
+    torch is not imported unless a GPU may be used.
+    """
+    check_name(device)
+    network = package.facts.model.family == "network"
+    if device == "auto":
+        return resolve("auto") if network and learned_numbers(package) > GPU_FROM else "cpu"
+    if device != "cpu" and not network:
+        raise SpecError(f"Device '{device}': a {package.facts.model.kind} runs on the CPU", allowed="'auto' or 'cpu'")
+    return resolve(device)
+
+
+def learned_numbers(package: Package) -> int:
+    """Return how many numbers a package's weights hold; only the file's header is read."""
+    from safetensors import safe_open
+
+    with safe_open(package.folder / WEIGHTS, "numpy") as file:
+        return sum(prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118 - no dict
+
+
+def _session(package: Package, device: str, dtype: Literal["float32", "bfloat16"]) -> Any:
+    """Return what the engines of all decoders share: an opened graph, or a step recorded on the device."""
+    if device == "cpu":
+        return open_graph(package.graph)
+    from .graph_engine import record_step
+
+    return record_step(package, device, dtype)
 
 
 def _step_s(decoder: LiveDecoder, hop_s: float) -> float:

@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,9 @@ from numpy.typing import NDArray
 
 from ..core.errors import StreamError
 from ..core.stream import Chunk, State, load_state, save_state
+from ..realtime.adaptation import AdaptingDecoder
+from ..realtime.adaptation_journal import Journal
+from ..realtime.decoder import LiveDecoder
 from ..realtime.live_model import LiveModel
 from ..realtime.live_stream import LiveStream, Tokens
 from ..realtime.watch import Alarm, Watch
@@ -39,6 +43,7 @@ class Answer:
     values: NDArray[np.float32] | None = None
     alarms: tuple[Alarm, ...] = ()
     feedback: bool | None = None
+    updates: tuple[str, ...] = ()
     ended: bool = False
 
 
@@ -46,16 +51,20 @@ class Connection:
     """A stream that is being decoded.
 
     `name` is public, `secret` is what its client proves with that it may go on; of the secret only a hash is kept.
-    `owner` : the principal it belongs to.
+    `owner` : the principal it belongs to. `journal` : the folder in which its adaptation, if any, is written down.
     """
 
-    def __init__(self, model: LiveModel, hello: Hello, owner: str, limits: Limits) -> None:
+    def __init__(
+        self, model: LiveModel, hello: Hello, owner: str, limits: Limits, journal: Path | None = None, name: str = ""
+    ) -> None:
         if len(model.classes) > protocol.MOST_CLASSES:
             raise ProtocolError("task", f"{len(model.classes)} classes", allowed=f"up to {protocol.MOST_CLASSES}")
         self.model, self.hello, self.owner, self.limits = model, hello, owner, limits
-        self.name, self.secret = secrets.token_urlsafe(9), secrets.token_urlsafe(24)
+        self.name, self.secret = name or secrets.token_urlsafe(9), secrets.token_urlsafe(24)
         self.secret_hash = sha256(self.secret.encode()).hexdigest()
-        decoder = model.decoder(hello.signal, adapt=hello.adapt)
+        self._updates: list[str] = []
+        self._journal: Journal | None = None
+        decoder = self._adapting(journal) if hello.adapt else model.decoder(hello.signal)
         self.signal = decoder.input
         self.stream = LiveStream(decoder, model.facts.confidence, bridge_s=limits.gap_s)
         self.watch = Watch(model.facts, self.signal)
@@ -70,6 +79,18 @@ class Connection:
             protocol.FEEDBACK: self._feedback,
             protocol.END: self._end,
         }
+
+    def _adapting(self, folder: Path | None) -> LiveDecoder:
+        if folder is not None:
+            self._journal = Journal(folder / f"{self.name}.jsonl", self.model.digest)
+        decoder = AdaptingDecoder(self.model, self.hello.signal, journal=self._journal, name=self.name)
+        decoder.on_update = self._updates.append
+        return decoder
+
+    def close(self) -> None:
+        """Let go of the journal."""
+        if self._journal is not None:
+            self._journal.close()
 
     @property
     def n_samples(self) -> int:
@@ -146,6 +167,8 @@ class Connection:
             self.failed = True
             raise
         self.sequence = frame.sequence
+        if self._updates:
+            answer.updates, self._updates[:] = tuple(self._updates), []
         return answer
 
     def _samples(self, frame: Frame, now_s: float) -> Answer:
@@ -234,10 +257,12 @@ class Connection:
         )
 
     @classmethod
-    def restored(cls, saved: State, head: dict[str, Any], model: LiveModel, limits: Limits) -> Connection:
+    def restored(
+        cls, saved: State, head: dict[str, Any], model: LiveModel, limits: Limits, journal: Path | None = None
+    ) -> Connection:
         """Return the connection of an opened snapshot (`opened`); its secret stays the one its client has."""
-        made = cls(model, Hello.model_validate(head["hello"]), head["owner"], limits)
-        made.name, made.secret, made.secret_hash = head["name"], "", head["secret"]
+        made = cls(model, Hello.model_validate(head["hello"]), head["owner"], limits, journal, head["name"])
+        made.secret, made.secret_hash = "", head["secret"]
         made.sequence, *counts = (int(n) for n in saved["counts"])
         made.stream.go_on(saved["decoder"], counts)
         made._recent = saved["recent"].view(made._rows)

@@ -11,6 +11,8 @@ import numpy as np
 from .connection import Answer, Connection
 from .metrics import Metrics
 
+OUTCOMES = {"alignment": "applied", "readout": "applied", "rollback": "rolled_back"}
+
 
 class Counting:
     """Counts for one connection; `block` is on the steady path."""
@@ -43,6 +45,9 @@ class Counting:
             self._task.decided(len(answer.rows), invalid, abstained)
         for alarm in answer.alarms:
             self._metrics.drift_alarms.labels(self._name, alarm.kind).inc()
+        for update in answer.updates:
+            if update in OUTCOMES:
+                self._metrics.adaptation_updates.labels(self._name, OUTCOMES[update]).inc()
         if answer.feedback is not None:
             self._metrics.feedback.labels(self._name, "correct" if answer.feedback else "wrong").inc()
 

@@ -55,7 +55,7 @@ class Registry:
 
     def __init__(self, settings: ServeSettings, models: ServedModels, pool: Executor) -> None:
         self.limits, self.models, self._pool = settings.limits, models, pool
-        self._adapt = settings.adapt
+        self._adapt, self._journal = settings.adapt, settings.journal
         self.snapshots = Snapshots(settings.state, settings.limits.resume_s)
         self.open: dict[str, Open] = {}
         self.draining = False
@@ -79,7 +79,7 @@ class Registry:
         model = self.models[hello.task]
         self._opening += 1
         try:
-            made = await self._off_loop(Connection, model, hello, owner_of(principal), self.limits)
+            made = await self._off_loop(Connection, model, hello, owner_of(principal), self.limits, self._journal)
         finally:
             self._opening -= 1
         return self._keep(Open(made, principal))
@@ -131,7 +131,7 @@ class Registry:
                 "The package this connection was decoded with is no longer served",
                 remedy="Start a new connection",
             )
-        return Connection.restored(saved, head, model, self.limits)
+        return Connection.restored(saved, head, model, self.limits, self._journal)
 
     def _keep(self, there: Open) -> Open:
         self.open[there.connection.name] = there
@@ -169,6 +169,7 @@ class Registry:
         except NeuralFoundationError as error:
             log.error("state lost: %s", error, extra={"event": "state_lost"})
         finally:
+            there.connection.close()
             if self.open.get(name) is there:
                 del self.open[name]
             there.left.set()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from small_package import signal
 from neural_foundation.core.errors import StreamError
 from neural_foundation.core.stream import run
 from neural_foundation.models.package import Package
+from neural_foundation.realtime.adaptation_journal import read_journal
 from neural_foundation.realtime.live_model import LiveModel
 from neural_foundation.serving import protocol
 from neural_foundation.serving.connection import Answer, Connection, opened
@@ -220,3 +222,34 @@ def test_welcome_says_where_to_go_on_and_what_is_allowed(model: LiveModel) -> No
     assert told["classes"] == ["left", "right"]
     assert told["limits"]["block_samples"] == 100
     assert told["resume"] == connection.token
+
+
+def test_an_adapting_connection_writes_its_updates_down_and_goes_on_from_a_snapshot(
+    model: LiveModel, tmp_path: Path
+) -> None:
+    whole = Connection(model, Hello(adapt=True), "x", Limits(), tmp_path / "whole")
+    parts = Connection(model, Hello(adapt=True), "x", Limits(), tmp_path / "parts")
+    louder = np.concatenate([VALUES, np.tile(VALUES * [[1.0], [3.0], [0.5]], 9)], 1).astype(np.float32)
+    wanted, found, updates = [], [], []
+    for at in range(0, 10_000, 100):
+        block_ = louder[:, at : at + 100]
+        wanted.append(rows_of(block(whole, block_)))
+        if at % 700 == 0:
+            saved, head = opened(parts.snapshot())
+            parts.close()
+            parts = Connection.restored(saved, head, model, Limits(), tmp_path / "parts")
+        answer = block(parts, block_)
+        found.append(rows_of(answer))
+        updates += answer.updates
+        right = int(found[-1][-1]["probability"].argmax())
+        for connection in (whole, parts):
+            give(connection, protocol.FEEDBACK, at + 95, right)
+    np.testing.assert_array_equal(np.concatenate(found), np.concatenate(wanted))
+    whole.close()
+    parts.close()
+    written = [e["kind"] for e in read_journal(tmp_path / "parts" / f"{parts.name}.jsonl")]
+    assert "alignment" in updates
+    assert set(updates) <= set(written)
+    frozen = fresh(model)
+    plain = [rows_of(block(frozen, louder[:, at : at + 100])) for at in range(0, 10_000, 100)]
+    assert not np.array_equal(np.concatenate(plain), np.concatenate(found)), "it adapted to nothing"
