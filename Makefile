@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 WORKERS ?= 2
 export NEURAL_FOUNDATION_DATA
 
-.PHONY: demo serve test test-unit test-all test-gpu setup install-dev format lint type-check train quick-train bench stress docs clean
+.PHONY: demo serve test test-unit test-all test-gpu setup install-dev format lint type-check train quick-train bench bench-gpu stress docs clean
 
 demo: setup ## the recipe quickstart, from simulated recordings to a live decoder and a report
 	$(BIN)/neural-foundation run quickstart --workers $(WORKERS)
@@ -57,6 +57,9 @@ quick-train: setup ## the tiny variant: the same steps in seconds
 
 bench: install-dev ## speed, as ratios against a peer or the floor in the same run
 	for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+bench-gpu: install-dev ## large models on a GPU: the live step and training; says so where there is none
+	$(BIN)/python benchmarks/gpu_step.py
 
 stress: install-dev ## all mutants, all kills (hours)
 	NEURAL_FOUNDATION_STRESS=1 $(BIN)/pytest -n $(WORKERS) -m stress tests

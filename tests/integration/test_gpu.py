@@ -1,4 +1,4 @@
-"""What needs a GPU: the same decisions as on the CPU, and training that can be repeated to the byte."""
+"""What needs a GPU: the same decisions as on the CPU, live too, and training that can be repeated to the byte."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ import torch
 from neural_foundation.core.device import resolve
 from neural_foundation.core.seeds import generator
 from neural_foundation.core.specs import SignalSpec, TargetSpec
-from neural_foundation.core.stream import run
+from neural_foundation.core.stream import Chunk, run
 from neural_foundation.learning.fit import fit
 from neural_foundation.learning.table import LEARNERS
 from neural_foundation.models.layers.spatial import canonical_sites
 from neural_foundation.models.multiscale import Multiscale
+from neural_foundation.models.package import Package
+from neural_foundation.realtime.graph_engine import GraphEngine
+from neural_foundation.realtime.live_model import LiveModel
 from neural_foundation.recordings import Intervals, write_session
 from neural_foundation.recordings.session import ArraySignal
 from neural_foundation.sampling.windows import Windows, WindowSet, labelled
@@ -91,3 +94,71 @@ def test_a_chain_on_the_device_cleans_as_on_the_cpu() -> None:
     given = run(DeviceChain(compiled, "cuda:0"), noise, block=7000)
     np.testing.assert_array_equal(given.valid, wanted.valid)
     np.testing.assert_allclose(given.values, wanted.values, atol=2e-5)
+
+
+def live_network(**fields: Any) -> Any:
+    """A network whose blocks have a say in the decision."""
+    network = MODEL.model_copy(update=fields).build(SIGNAL, TARGET, seed=3).eval()
+    rng = torch.Generator().manual_seed(0)
+    network.calibrate([1e-5 * torch.randn(3, 6, 400, generator=rng)])
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(0.1 * torch.randn(parameter.shape, generator=rng))
+    return network
+
+
+def stepped(engine: GraphEngine, tokens: range) -> np.ndarray:
+    noise = 1e-5 * np.random.default_rng(1).standard_normal((100, *engine.signal.shape))
+    out = []
+    for token in tokens:
+        engine.signal[:] = noise[token]
+        out.append(engine.step().copy())
+    return np.array(out)
+
+
+@pytest.mark.parametrize("fields", [{}, {"align_s": 0.5}, {"relations": ((8.0, 12.0),), "relation_sites": 3}], ids=str)
+def test_a_live_step_decides_as_on_the_cpu(fields: dict[str, Any]) -> None:
+    network = live_network(**fields)
+    wanted = stepped(GraphEngine(network, "cpu", "float32"), range(60))
+    whole, half = GraphEngine(network, "cuda", "float32"), GraphEngine(network, "cuda", "bfloat16")
+    assert whole.session.captures == ("relations" not in fields)
+    spread = np.abs(wanted).max()
+    np.testing.assert_allclose(stepped(whole, range(60)), wanted, atol=1e-3 * spread)
+    np.testing.assert_allclose(stepped(half, range(60)), wanted, atol=0.05 * spread)
+    again = GraphEngine(whole.session)
+    np.testing.assert_array_equal(stepped(again, range(60)), stepped(again.session.engine(), range(60)))
+
+
+def test_a_live_state_moves_between_cpu_and_gpu() -> None:
+    network = live_network()
+    here, there = GraphEngine(network, "cpu", "float32"), GraphEngine(network, "cuda", "float32")
+    wanted = stepped(GraphEngine(network, "cpu", "float32"), range(60))
+    parts = [stepped(here, range(20))]
+    there.restore(here.state())
+    parts.append(stepped(there, range(20, 40)))
+    here.restore(there.state())
+    parts.append(stepped(here, range(40, 60)))
+    np.testing.assert_allclose(np.concatenate(parts), wanted, atol=1e-3 * np.abs(wanted).max())
+    there.reset()
+    assert not any(a.any() for a in there.live.values())
+
+
+def test_live_steps_allocate_nothing_on_the_device() -> None:
+    engine = GraphEngine(live_network(), "cuda")
+    stepped(engine, range(5))
+    before = torch.cuda.memory_stats()["allocation.all.allocated"]
+    stepped(engine, range(5, 100))
+    assert torch.cuda.memory_stats()["allocation.all.allocated"] == before
+
+
+def test_a_package_decodes_live_on_the_gpu(exported_package: Package) -> None:
+    from small_package import signal
+
+    chunk = Chunk.of(signal(400))
+    said = []
+    for device in ("cpu", "cuda"):
+        model = LiveModel.open(exported_package.folder, device=device)
+        decoder = model.decoder()
+        said.append(decoder.step(chunk, decoder.start())[0].values)
+        assert model.device.startswith(device)
+    np.testing.assert_allclose(said[1], said[0], atol=1e-3)

@@ -20,7 +20,7 @@ from ..core.specs import SignalSpec
 from ..core.stream import Chunk, State, Transducer
 from ..models.package import Package, channel_list
 from ..signals.chain import chain
-from .engine import StepEngine
+from .engine import engine_of
 from .ring import Ring
 
 TRIAL = {"trial_n": 0, "trial_valid": True}  # samples since its onset, and whether its window is valid so far
@@ -58,7 +58,7 @@ class StreamDecoder(LiveDecoder):
     signal : what the stream is; must have the package's rate and channels (other orders are a mismatch).
     resets_s : seconds from the first sample at which the model's state starts anew (onset of a trial), for a model
         with context 'trial'. `reset()` does the same from the next sample on.
-    session : the package's opened graph, where several streams share it.
+    session : the package's opened graph, or its recorded step, where several streams share it.
 
     Two places are open to who adapts it, None until then: `mix`, float64 (n_chans, n_chans), is applied to the cleaned
     signal; `readout`, a matrix (K, K) and a bias (K,), to the logits.
@@ -84,7 +84,7 @@ class StreamDecoder(LiveDecoder):
             )
         self.input = matching(signal or facts.raw, facts.raw)
         self.chain = chain(facts.chain, self.input, live=True)
-        self.engine = StepEngine(package.graph, session=session)
+        self.engine = engine_of(package, session)
         self.classes = facts.target.classes
         self.hop = self.engine.hop
         rate = self.chain.output.sfreq / self.hop

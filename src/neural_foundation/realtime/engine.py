@@ -7,12 +7,16 @@ Shapes: C channels, P samples a token (the network's hop), K classes. One token 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..core.errors import PackageError
+
+if TYPE_CHECKING:
+    from ..models.package import Package
+    from .graph_engine import GraphEngine
 
 _TYPES = {"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(int64)": np.int64}
 NEXT = "next_"
@@ -92,6 +96,14 @@ class StepEngine:
         for name in self._changing:
             _bind(binding.bind_output, f"{NEXT}{name}", self._buffers[target][name])
         return binding
+
+
+def engine_of(package: Package, session: Any = None) -> StepEngine | GraphEngine:
+    """Return an engine of a package's step: the CPU's, or that of the recorded step which `session` is."""
+    if hasattr(session, "engine"):
+        engine: GraphEngine = session.engine()
+        return engine
+    return StepEngine(package.graph, session=session)
 
 
 def open_graph(graph: Path, threads: int = 1) -> Any:
