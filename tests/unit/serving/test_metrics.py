@@ -33,6 +33,7 @@ OURS = {
     "sent_bytes_total",
     "resumes_total",
     "snapshot_seconds",
+    "event_loop_delay_seconds",
     "drift_alarms_total",
     "feedback_total",
     "adaptation_updates_total",
@@ -60,6 +61,7 @@ def used() -> Metrics:
     metrics.bytes_sent.inc(50)
     metrics.resumes.labels(outcome="resumed").inc()
     metrics.snapshot_seconds.observe(0.001)
+    metrics.event_loop_delay_seconds.observe(0.001)
     metrics.drift_alarms.labels(task="motor_imagery", kind="input").inc()
     metrics.feedback.labels(task="motor_imagery", outcome="correct").inc()
     metrics.adaptation_updates.labels(task="motor_imagery", outcome="applied").inc()
