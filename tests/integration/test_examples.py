@@ -24,7 +24,10 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def output_of(name: str, given: Path | str) -> str:
-    """Return what an example prints for a folder or an address; deprecations in libraries are theirs, so warnings are not errors here."""
+    """Return what an example prints for a folder or an address.
+
+    Deprecations in libraries are theirs, so warnings are not errors here.
+    """
     environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
     command = [sys.executable, str(EXAMPLES / name), str(given)]
     where = given if isinstance(given, Path) else None

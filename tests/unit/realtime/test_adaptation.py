@@ -22,7 +22,7 @@ from neural_foundation.realtime.adaptation_adapter import PlasticityAdapter
 from neural_foundation.realtime.adaptation_journal import read_journal
 from neural_foundation.realtime.live_model import LiveModel
 
-QUICK = {"every_s": 0.5, "reference_s": 2.0, "warmup_s": 1.0, "time_constant_s": 4.0, "ramp_s": 1.0}
+QUICK = {"every_s": 0.5, "reference_s": 2.0, "warmup_s": 1.0, "time_constant_s": 4.0, "ramp_s": 1.0, "strength": 1.0}
 
 
 @pytest.fixture(scope="module")
@@ -124,11 +124,22 @@ def test_loud_blocks_count_no_more_than_three_times(model: LiveModel) -> None:
 
 
 class TestFeedback:
-    def test_one_class_told_again_and_again_moves_the_threshold(self, model: LiveModel) -> None:
+    def test_a_threshold_elsewhere_is_found(self, model: LiveModel) -> None:
+        values = small_package.signal(4000)
+        frozen = frozen_of(model, values)[1]
+        told = {10 * (i + 1): int(frozen[i] > np.quantile(frozen, 0.2)) for i in range(4, 350, 5)}
+        out, state = fed(quick(model, alignment=False), values, told)
+        assert state["readout"]["bias"][1] > 0.1
+        assert out.values[1, -50:].mean() > frozen[-50:].mean()
+
+    def test_feedback_that_contradicts_the_decoder_is_not_believed(self, model: LiveModel) -> None:
         values = small_package.signal(2000)
-        out, state = fed(quick(model, alignment=False), values, dict.fromkeys(range(50, 1500, 50), 1))
-        assert state["readout"]["bias"][1] > 0
-        assert out.values[1, -50:].mean() > frozen_of(model, values)[1, -50:].mean()
+        frozen = frozen_of(model, values)
+        out, state = fed(
+            quick(model, alignment=False), values, {10 * (i + 1): int(frozen[:, i].argmin()) for i in range(4, 190, 5)}
+        )
+        assert (state["readout"]["scale"], state["readout"]["bias"].tolist()) == (1.0, [0.0, 0.0])
+        np.testing.assert_allclose(out.values[:, -10:], frozen[:, -10:])
 
     @pytest.mark.parametrize(("late", "taken"), [(0, 1), (900, 1), (2500, 0)])
     def test_late_feedback_finds_its_decision(self, model: LiveModel, late: int, taken: int) -> None:

@@ -18,6 +18,9 @@ function inline(text) {
 /** @param {string} line @returns {string[]} the cells of a table's row */
 const cells = (line) => line.trim().replace(/^\||\|$/g, "").split("|").map((c) => c.trim());
 
+/** @param {string} text @param {string} scope what it is the header of; "" for none */
+const cell = (text, scope) => (scope ? el("th", { scope }, ...inline(text)) : el("td", {}, ...inline(text)));
+
 /** @param {string[]} lines @returns {Node} a table; a header without words is left out */
 function table(lines) {
   const rows = lines.filter((l) => !/^\s*\|?[\s:|-]+\|?\s*$/.test(l) || !l.includes("-")).map(cells);
@@ -25,7 +28,7 @@ function table(lines) {
   const made = el("tbody");
   for (const row of rows.filter((r) => r.some((c) => c))) {
     const head = headed && row === rows[0];
-    made.append(el("tr", {}, ...row.map((c, i) => el(head || i === 0 ? "th" : "td", { ...(head ? { scope: "col" } : i === 0 ? { scope: "row" } : {}) }, ...inline(c)))));
+    made.append(el("tr", {}, ...row.map((c, i) => cell(c, head ? "col" : i === 0 ? "row" : ""))));
   }
   return el("table", {}, made);
 }

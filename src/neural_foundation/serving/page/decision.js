@@ -22,6 +22,8 @@ export class DecisionPanel {
       ...classes.map((name, k) => el("li", {}, el("span", { class: `swatch k${k % 8}` }), el("span", { title: name }, name))),
       el("li", { class: "muted" }, el("span", { class: "swatch chance" }), "chance"),
     );
+    const longest = Math.max(...classes.map((c) => c.length));
+    byId("decision-panel").style.setProperty("--word", `${Math.max(18, Math.min(38, 300 / longest))}px`);
     this.none("No decision yet");
   }
 
@@ -76,6 +78,7 @@ export class DecisionPanel {
     const told = members.join("\n");
     if (byId("set").dataset.told === told && byId("set").children.length) return;
     byId("set").dataset.told = told;
-    byId("set").replaceChildren(...(members.length ? members.map((m) => el("span", { class: "chip" }, m)) : [el("span", {}, "none given")]));
+    const chips = members.map((m) => el("span", { class: "chip" }, m));
+    byId("set").replaceChildren(...(chips.length ? chips : [el("span", {}, "none given")]));
   }
 }

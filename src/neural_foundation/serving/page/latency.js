@@ -4,6 +4,7 @@ import { sharp } from "./canvas.js";
 import { byId, say } from "./dom.js";
 import { delay, short } from "./format.js";
 
+const TICKS = [[1e-5, "10 µs"], [1e-4, "0.1"], [1e-3, "1 ms"], [1e-2, "10"], [0.1, "100 ms"], [1, "1 s"]];
 const OVER_S = 5; // speeds are means over so long
 
 /**
@@ -92,12 +93,13 @@ export class Latency {
     const dpr = devicePixelRatio;
     const first = Math.log10(edges[0]);
     const perBin = (Math.log10(edges[edges.length - 1]) - first) / (edges.length - 1);
-    const x = (/** @type {number} */ s) => (Number.isFinite(s) ? wide * (1 + (Math.log10(s) - first) / perBin) : canvas.width - wide / 2);
+    const over = canvas.width - wide / 2;
+    const x = (/** @type {number} */ s) => (Number.isFinite(s) ? wide * (1 + (Math.log10(s) - first) / perBin) : over);
     ctx.font = `${11 * dpr}px ${colours.font}`;
     ctx.textAlign = "center";
     ctx.textBaseline = "bottom";
     ctx.fillStyle = colours.muted;
-    for (const [s, text] of /** @type {[number, string][]} */ ([[1e-5, "10 µs"], [1e-4, "0.1"], [1e-3, "1 ms"], [1e-2, "10"], [0.1, "100 ms"], [1, "1 s"]])) {
+    for (const [s, text] of /** @type {[number, string][]} */ (TICKS)) {
       const half = ctx.measureText(text).width / 2;
       ctx.fillRect(x(s), head + high, dpr, 3 * dpr);
       ctx.fillText(text, Math.max(half, Math.min(canvas.width - half, x(s))), canvas.height);
