@@ -70,7 +70,11 @@ class Process:
 
     def __exit__(self, *error: object) -> None:
         self.process.terminate()
-        self.process.wait(20)
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
 
     def memory_mb(self) -> float:
         status = Path(f"/proc/{self.process.pid}/status").read_text()
@@ -99,6 +103,11 @@ def echo(folder: Path) -> Process:
     return Process(command, port, "/")
 
 
+def _answers(message: bytes | str) -> bool:
+    """Whether a frame is decisions; acknowledgements and notices come between."""
+    return isinstance(message, bytes) and message[1] == 16
+
+
 async def trips(port: int, path: str, frames: list[bytes], hello: bool) -> list[float]:
     """Return the seconds of each round trip, one at a time."""
     from websockets.asyncio.client import connect
@@ -111,8 +120,10 @@ async def trips(port: int, path: str, frames: list[bytes], hello: bool) -> list[
         for frame in frames:
             began = time.perf_counter()
             await socket.send(frame)
-            while (await socket.recv())[1] == 17:  # an ACK; the answer is still to come
+            while hello and not _answers(await socket.recv()):
                 pass
+            if not hello:
+                await socket.recv()
             took.append(time.perf_counter() - began)
             await asyncio.sleep(0.002)
     return took
@@ -182,9 +193,10 @@ async def stream(port: int, seconds: float, offset: float, delays: list[float], 
         async def read() -> None:
             expected, token = 1, 0
             while expected <= count:
-                frame = protocol.unpack(await socket.recv())
-                if frame.type != protocol.DECISIONS:
+                message = await socket.recv()
+                if not _answers(message):
                     continue
+                frame = protocol.unpack(message)
                 delays.append(time.perf_counter() - sent.pop(frame.sequence))
                 lost.append((frame.sequence != expected) + (frame.start != token))
                 expected, token = frame.sequence + 1, frame.start + frame.count
