@@ -30,9 +30,10 @@ from .core.errors import (
     one_of,
 )
 from .core.specs import SignalSpec
-from .core.stream import Chunk, State
+from .core.stream import Chunk
 from .models.package import GRAPH, Package, channel_list
 from .realtime.decoder import LiveDecoder, StreamDecoder
+from .realtime.live_stream import LiveStream
 from .realtime.sliding import SlidingDecoder
 
 Array = NDArray[Any]
@@ -40,12 +41,17 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What a decoder thinks. `sample`: raw samples seen when it decided; `valid`: False where the signal was not."""
+    """What a decoder thinks. `sample`: raw samples seen when it decided; `valid`: False where the signal was not.
+
+    Of a calibrated package: `abstained` where it would rather say nothing, `set` the classes it does not rule out.
+    """
 
     sample: int
     label: str
     probability: dict[str, float]
     valid: bool = True
+    abstained: bool = False
+    set: tuple[str, ...] = ()
 
 
 class NeuralFoundationModel:
@@ -103,13 +109,13 @@ class TaskDecoder:
     def __init__(self, package: Package) -> None:
         self.decoder = _stream_decoder(package)
         self.classes = self.decoder.classes
+        self._confidence = package.facts.confidence
         self._pool: ThreadPoolExecutor | None = None
         self.restart()
 
     def restart(self) -> None:
         """Forget the stream: the next sample is the first."""
-        self._state: State = self.decoder.start()
-        self._seen = 0
+        self._stream = LiveStream(self.decoder, self._confidence)
         self._last: Decision | None = None
 
     def reset(self) -> None:
@@ -117,7 +123,7 @@ class TaskDecoder:
 
         For another person, `restart()`.
         """
-        self._state = self.decoder.reset(self._state)
+        self._stream.reset()
         self._last = None
 
     def decode(self, neural_sample: Array) -> Decision | None:
@@ -129,12 +135,12 @@ class TaskDecoder:
         values = values[:, None] if values.ndim == 1 else values
         if values.ndim != 2 or values.shape[0] != self.decoder.input.n_chans:
             raise _wrong_shape(np.shape(neural_sample), self.decoder.input.ch_names)
-        out, self._state = self.decoder.step(Chunk.of(values, self._seen), self._state)
-        self._seen += values.shape[1]
-        if out.n_times:
-            probability = out.values[:, -1]
-            named = dict(zip(self.classes, probability.tolist(), strict=True))
-            self._last = Decision(self._seen, self.classes[int(probability.argmax())], named, bool(out.valid[-1]))
+        tokens = self._stream.take(Chunk.of(values, self._stream.n_samples))
+        if tokens:
+            newest = tokens[-1].decisions(self.classes, self.decoder.input.sfreq)[-1]
+            label = max(newest.probability, key=newest.probability.__getitem__)
+            seen, silent = self._stream.n_samples, newest.decision is None
+            self._last = Decision(seen, label, newest.probability, newest.valid, silent, newest.set)
         return self._last
 
     async def decode_sample(self, neural_sample: Array) -> Decision | None:

@@ -32,10 +32,10 @@ Adapt = Annotated[bool, typer.Option("--adapt", help="Connections may ask that t
 Journal = Annotated[Path | None, typer.Option("--journal", metavar="DIR", help="Where adaptation is written down.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda:N.")]
 Source = Annotated[
-    str, typer.Option("--source", metavar="KIND:ARG", help="Decode this too: lsl:NAME, file:PATH, brainflow:synthetic.")
+    str, typer.Option("--source", metavar="KIND:WORD", help="Decode this too: lsl:NAME, file:PATH, brainflow:BOARD, simulated.")
 ]
 Out = Annotated[
-    list[str], typer.Option("--out", metavar="KIND:ARG", help="Where the source's decisions go: lsl:NAME, jsonl:PATH.")
+    list[str], typer.Option("--out", metavar="KIND:WORD", help="Where the source's decisions go: lsl:NAME, jsonl:PATH.")
 ]
 Connections = Annotated[int | None, typer.Option("--connections", help="Most streams at a time.")]
 OpenToAll = Annotated[bool, typer.Option("--open-to-all", help="Serve beyond this machine without keys.")]
@@ -78,8 +78,12 @@ def settings_of(config: Path | None, packages: list[Path], task: str, given: dic
     if given.get("connections") is not None:
         values["limits"] = {**values.get("limits", {}), "connections": given["connections"]}
     if packages:
-        name = task if len(packages) == 1 else ""
-        values["packages"] = [{"folder": package_folder(p), "task": name} for p in packages]
+        if task and len(packages) > 1:
+            raise SpecError(
+                f"--task {task} names one package, but {len(packages)} are given",
+                remedy="Name each in a --config file: packages: [{folder: ..., task: ...}]",
+            )
+        values["packages"] = [{"folder": package_folder(p), "task": task} for p in packages]
     if not values.get("packages"):
         raise SpecError("No package to serve", remedy="Give a folder that an 'export' stage wrote, or a run's folder")
     return _checked(values)

@@ -23,7 +23,18 @@ from ..signals.chain import chain
 from .engine import engine_of
 from .ring import Ring
 
+NONE = np.zeros(0, np.int64)
 TRIAL = {"trial_n": 0, "trial_valid": True}  # samples since its onset, and whether its window is valid so far
+
+
+def due(planned: Sequence[int], state: State, before: int) -> list[int]:
+    """Return the cleaned samples up to `before` at which a trial starts, in order; those that were asked for are taken
+    off the state."""
+    asked = state["resets"]
+    if not len(asked):
+        return [m for m in planned if m < before] if planned else []
+    state["resets"] = asked[asked >= before]
+    return sorted({*(m for m in planned if m < before), *asked[asked < before].tolist()})
 
 
 class LiveDecoder(Transducer):
@@ -37,12 +48,20 @@ class LiveDecoder(Transducer):
     hop: int
 
     @abstractmethod
-    def reset(self, state: State) -> State:
-        """Return a state whose model starts a trial at the next sample; the chain goes on."""
+    def reset(self, state: State, at: int | None = None) -> State:
+        """Return a state whose model starts a trial at the next raw sample; the chain goes on.
+
+        Where the chain looks ahead, the trial starts when that sample comes out of it. `at` : the sample of the cleaned
+        stream instead.
+        """
 
     @abstractmethod
     def last_samples(self, state: State, n: int) -> NDArray[np.int64]:
-        """Return the sample of the raw stream after which each of the last `n` tokens ended, its look-ahead aside."""
+        """Return the raw sample after which each of the last `n` tokens of the latest step ended, look-ahead aside."""
+
+    def anew(self, state: State) -> State:
+        """Return the state to begin with after a gap too long to bridge; what a decoder has learned it keeps."""
+        return self.start()
 
     def feedback(self, sample: int, right: int, state: State) -> State:
         """Learn that class `right` was the right one at a sample; StreamError for a decoder that does not learn."""
@@ -106,13 +125,14 @@ class StreamDecoder(LiveDecoder):
     def start(self) -> State:
         ring = {"values": np.zeros_like(self._ring.values), "filled": 0, "n_valid": 0}
         model = {n: np.zeros_like(a) for n, a in self.engine.state().items()}
-        return {"chain": self.chain.start(), "ring": ring, "model": model, "n_out": 0, "n_clean": 0, **TRIAL}
+        counts = {"n_out": 0, "n_clean": 0, "n_raw": 0, "ends": NONE, "resets": NONE}
+        return {"chain": self.chain.start(), "ring": ring, "model": model, **counts, **TRIAL}
 
     def step(self, chunk: Chunk, state: State) -> tuple[Chunk, State]:
         """Return the probabilities of the tokens that `chunk` completes, (n_classes, n_tokens)."""
         clean, state["chain"] = self.chain.step(chunk, state["chain"])
-        out, state = self._tokens(clean, state)
-        return out, state
+        state["n_raw"] += chunk.n_times
+        return self._tokens(clean, state)
 
     def flush(self, state: State) -> Chunk:
         """Return the tokens that the chain's look-ahead still held back when the stream ended."""
@@ -124,13 +144,17 @@ class StreamDecoder(LiveDecoder):
             clean = Chunk((self.mix @ clean.values).astype(np.float32), clean.valid, clean.start)
         rows: list[list[float]] = []
         valid: list[bool] = []
-        for values, ok in self._between_resets(clean, state):
+        ends: list[int] = []
+        for start, values, ok in self._between_resets(clean, state):
+            end = start - self._ring.filled
             for share in self._ring.push(values, ok):
                 rows.append(softmax(self._read_out(self.engine.step())))
                 valid.append(share > 0.5)
+                ends.append(end := end + self.hop)
         first = state["n_out"]
         state["n_out"] = first + len(rows)
         state["n_clean"] += clean.n_times
+        state["ends"] = np.array(ends, np.int64)
         probability = np.array(rows).T if rows else np.zeros((len(self.classes), 0))
         return Chunk(probability, np.array(valid, bool), first), self._give(state)
 
@@ -140,15 +164,15 @@ class StreamDecoder(LiveDecoder):
         matrix, bias = self.readout
         return np.asarray(matrix @ logits + bias)
 
-    def _between_resets(self, clean: Chunk, state: State) -> Iterator[tuple[NDArray[Any], NDArray[np.bool_]]]:
-        """Yield the chunk's samples and validity, cut where the model's state starts anew."""
+    def _between_resets(self, clean: Chunk, state: State) -> Iterator[tuple[int, NDArray[Any], NDArray[np.bool_]]]:
+        """Yield start, samples and validity of the chunk's parts, cut where the model's state starts anew."""
         at, n = state["n_clean"], clean.values.shape[1]
-        edges = [0, *(m - at for m in self.resets if at <= m < at + n), n]
+        edges = [0, *(m - at for m in due(self.resets, state, at + n) if at <= m), n]
         for i, (a, b) in enumerate(pairwise(edges)):
             if i > 0:
                 self._next_trial(state)
             self._watch(clean.valid[a:b], state)
-            yield clean.values[:, a:b], clean.valid[a:b]
+            yield at + a, clean.values[:, a:b], clean.valid[a:b]
 
     def _watch(self, valid: NDArray[np.bool_], state: State) -> None:
         """Note whether the window of this trial is valid throughout, as a window of an evaluation must be."""
@@ -162,8 +186,12 @@ class StreamDecoder(LiveDecoder):
         self.engine.next_trial(keep=state["trial_valid"])
         state.update(TRIAL)
 
-    def reset(self, state: State) -> State:
-        """Return a state whose model starts a trial at the next sample; the person's mean goes on, too."""
+    def reset(self, state: State, at: int | None = None) -> State:
+        """Return a state whose model starts a trial at the next raw sample; the person's mean goes on, too."""
+        at = round(state["n_raw"] * self.chain.output.sfreq / self.input.sfreq) if at is None else at
+        if at > state["n_clean"]:
+            state["resets"] = np.append(state["resets"], at)
+            return state
         self._take(state)
         self._next_trial(state)
         return self._give(state)
@@ -174,8 +202,7 @@ class StreamDecoder(LiveDecoder):
         return np.concatenate([np.arange(a + self.hop, b + 1, self.hop) for a, b in pairwise(edges)]).astype(np.int64)
 
     def last_samples(self, state: State, n: int) -> NDArray[np.int64]:
-        last = state["n_clean"] - state["ring"]["filled"]
-        ends = last - self.hop * np.arange(n - 1, -1, -1)
+        ends = state["ends"][len(state["ends"]) - n :]
         return np.asarray(np.rint(ends * (self.input.sfreq / self.chain.output.sfreq)), np.int64)
 
     def _take(self, state: State) -> None:

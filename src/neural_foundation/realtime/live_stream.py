@@ -62,7 +62,7 @@ class LiveStream:
         self.state: State = decoder.start()
         self.n_samples = self.n_tokens = 0
         self.first_sample = self._first_token = 0  # where the decoder's own stream began
-        self._onset = 0  # of the trial that runs
+        self._onset = self._before = 0  # of the trial that runs, and of the one before: its last tokens may still come
         self._bridge = bridge_s * decoder.input.sfreq
 
     def take(self, chunk: Chunk) -> list[Tokens]:
@@ -80,8 +80,8 @@ class LiveStream:
 
     def _over(self, missing: int) -> list[Tokens]:
         if missing > self._bridge:
-            self.state = self.decoder.start()
-            self.first_sample = self._onset = self.n_samples = self.n_samples + missing
+            self.state = self.decoder.anew(self.state)
+            self.first_sample = self._onset = self._before = self.n_samples = self.n_samples + missing
             self._first_token = self.n_tokens
             return []
         values = np.zeros((self.decoder.input.n_chans, missing), np.float32)
@@ -99,7 +99,8 @@ class LiveStream:
 
     def reset(self) -> None:
         """Start a trial at the next sample."""
-        self.state, self._onset = self.decoder.reset(self.state), self.n_samples
+        self.state = self.decoder.reset(self.state)
+        self._before, self._onset = self._onset, self.n_samples
 
     def feedback(self, sample: int, right: int) -> None:
         """Let an adapting decoder learn that class `right` was right at a sample."""
@@ -112,16 +113,17 @@ class LiveStream:
         sample = self.first_sample + self.decoder.last_samples(self.state, out.n_times)
         if self.confidence is None:
             return [Tokens(first, sample, out.values, out.valid)]
-        age_s = (sample - self._onset) / self.decoder.input.sfreq
+        onset = np.where(sample > self._onset, self._onset, self._before)
+        age_s = (sample - onset) / self.decoder.input.sfreq
         probability, sets, abstained = self.confidence.apply(out.values, age_s)
         return [Tokens(first, sample, probability, out.valid, sets, abstained)]
 
     @property
     def counts(self) -> list[int]:
         """How far it has come, beside its state, for `go_on`."""
-        return [self.n_samples, self.n_tokens, self.first_sample, self._first_token, self._onset]
+        return [self.n_samples, self.n_tokens, self.first_sample, self._first_token, self._onset, self._before]
 
     def go_on(self, state: State, counts: list[int]) -> None:
         """Go on from a state and counts, of this process or another."""
         self.state = state
-        self.n_samples, self.n_tokens, self.first_sample, self._first_token, self._onset = counts
+        self.n_samples, self.n_tokens, self.first_sample, self._first_token, self._onset, self._before = counts

@@ -24,7 +24,7 @@ from ..core.specs import SignalSpec
 from ..core.stream import Chunk, State
 from ..models.package import Package
 from ..signals.chain import chain
-from .decoder import LiveDecoder, matching, softmax
+from .decoder import NONE, LiveDecoder, due, matching, softmax
 
 HOPS_A_WINDOW = 10
 _LEAST = 1e-12  # of a probability, so that its logarithm can be read out
@@ -92,20 +92,26 @@ class SlidingDecoder(LiveDecoder):
     def start(self) -> State:
         shape = self.chain.output.n_chans, self.window
         ring = {"values": np.zeros(shape, np.float32), "valid": np.zeros(self.window, np.bool_), "n": 0}
-        return {"chain": self.chain.start(), "ring": ring, "n_out": 0, "n_clean": 0, "ends": np.zeros(0, np.int64)}
+        counts = {"n_out": 0, "n_clean": 0, "n_raw": 0, "ends": NONE, "resets": NONE}
+        return {"chain": self.chain.start(), "ring": ring, **counts}
 
     def step(self, chunk: Chunk, state: State) -> tuple[Chunk, State]:
         """Return the probabilities of the windows that `chunk` completes, (n_classes, n_tokens)."""
         clean, state["chain"] = self.chain.step(chunk, state["chain"])
+        state["n_raw"] += chunk.n_times
         return self._tokens(clean, state), state
 
     def flush(self, state: State) -> Chunk:
         """Return the decisions that the chain's look-ahead still held back when the stream ended."""
         return self._tokens(self.chain.flush(state["chain"]), state)
 
-    def reset(self, state: State) -> State:
-        """Return a state whose window starts at the next sample; the chain goes on."""
-        state["ring"]["n"] = 0
+    def reset(self, state: State, at: int | None = None) -> State:
+        """Return a state whose window starts at the next raw sample; the chain goes on."""
+        at = round(state["n_raw"] * self.chain.output.sfreq / self.input.sfreq) if at is None else at
+        if at > state["n_clean"]:
+            state["resets"] = np.append(state["resets"], at)
+        else:
+            state["ring"]["n"] = 0
         return state
 
     def last_samples(self, state: State, n: int) -> NDArray[np.int64]:
@@ -137,7 +143,7 @@ class SlidingDecoder(LiveDecoder):
         """Yield where each window that ends in the chunk ends, and its decision; None where it says nothing."""
         ring, at, n = state["ring"], state["n_clean"], clean.n_times
         values = clean.values if self.mix is None else (self.mix @ clean.values).astype(np.float32)
-        edges = [0, *(m - at for m in self.resets if at <= m < at + n), n]
+        edges = [0, *(m - at for m in due(self.resets, state, at + n) if at <= m), n]
         for i, (a, b) in enumerate(pairwise(edges)):
             if i > 0:
                 ring["n"] = 0

@@ -204,7 +204,9 @@ class Client:
             )
         if not self._welcomed.is_set() or time.monotonic() - lost_at > self._retry_s:
             return ServerError(
-                "unreachable", f"{self.url} cannot be reached ({error})", remedy="Is the server running?"
+                "unreachable",
+                f"{self.url} cannot be reached ({error})",
+                remedy="Start the server, or give the right address",
             )
         return None
 

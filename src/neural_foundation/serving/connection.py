@@ -71,7 +71,8 @@ class Connection:
         self.sequence, self.finished = 0, False
         self.failed = False  # by a fault of ours in the middle of a frame: this state is not to be kept
         self._rows = protocol.row_type(len(model.classes))
-        self._recent = np.zeros(0, self._rows)
+        self._no_rows = np.zeros(0, self._rows)
+        self._kept: list[NDArray[Any]] = []
         self._most = max(1, round(limits.block_s * self.signal.sfreq))
         self._handlers: dict[int, Callable[[Frame, float], Answer]] = {
             protocol.SAMPLES: self._samples,
@@ -134,10 +135,11 @@ class Connection:
         missing = self.n_tokens - n_tokens
         if missing <= 0:  # after a crash the client can have more than the saved state: they are made again
             return None
-        if missing > len(self._recent):
-            allowed = f"{self.n_tokens - len(self._recent)} or more: no older ones are remembered"
+        recent = self._recent
+        if missing > len(recent):
+            allowed = f"{self.n_tokens - len(recent)} or more: no older ones are remembered"
             raise ProtocolError("resume", f"The client has {n_tokens} tokens", allowed=allowed)
-        return protocol.decisions(self._recent[-missing:], sequence=0, first=n_tokens)
+        return protocol.decisions(recent[-missing:], sequence=0, first=n_tokens)
 
     def take(self, frame: Frame, now_s: float) -> Answer:
         """Return the answer to a frame; ProtocolError, and nothing changed, where it may not come.
@@ -193,10 +195,11 @@ class Connection:
 
     def _told(self, tokens: list[Tokens], sequence: int, *, last: bool = False) -> Answer:
         """Return the answer that carries new tokens."""
-        rows = np.concatenate([np.zeros(0, self._rows), *(self._as_rows(t) for t in tokens)])
+        made = [self._as_rows(t) for t in tokens]
+        rows = made[0] if len(made) == 1 else np.concatenate([self._no_rows, *made])
         alarms: list[Alarm] = []
         if len(rows):
-            self._recent = np.concatenate([self._recent, rows])[-REMEMBERED:]
+            self._remember(rows)
         for row in rows:
             alarms += self.watch.decision(row["probability"], bool(row["valid"]))
         answer = Answer(rows=rows, alarms=tuple(alarms), ended=last)
@@ -204,6 +207,16 @@ class Connection:
             first = self.n_tokens - len(rows)
             answer.frames.append(protocol.decisions(rows, sequence=sequence, first=first, last=last))
         return answer
+
+    def _remember(self, rows: NDArray[Any]) -> None:
+        self._kept.append(rows)
+        if len(self._kept) >= 2 * REMEMBERED:
+            self._kept = [self._recent]
+
+    @property
+    def _recent(self) -> NDArray[Any]:
+        """The last decisions."""
+        return np.concatenate([self._no_rows, *self._kept])[-REMEMBERED:]
 
     def _as_rows(self, tokens: Tokens) -> NDArray[Any]:
         rows = np.zeros(len(tokens), self._rows)
@@ -225,8 +238,9 @@ class Connection:
             )
         if frame.start > self.n_samples:
             raise ProtocolError("order", f"FEEDBACK at sample {frame.start}", allowed=f"up to {self.n_samples}")
-        before = int(np.searchsorted(self._recent["sample"], frame.start, side="right"))
-        said = int(self._recent["probability"][before - 1].argmax()) if before else None
+        recent = self._recent
+        before = int(np.searchsorted(recent["sample"], frame.start, side="right"))
+        said = int(recent["probability"][before - 1].argmax()) if before else None
         if self.hello.adapt:
             self.stream.feedback(frame.start, frame.count)
         return Answer(feedback=None if said is None else said == frame.count)
@@ -265,7 +279,7 @@ class Connection:
         made.secret, made.secret_hash = "", head["secret"]
         made.sequence, *counts = (int(n) for n in saved["counts"])
         made.stream.go_on(saved["decoder"], counts)
-        made._recent = saved["recent"].view(made._rows)
+        made._kept = [saved["recent"].view(made._rows)]
         made.watch.restore(saved["watch"])
         return made
 

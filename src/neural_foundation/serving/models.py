@@ -33,7 +33,7 @@ class ServedModels:
         name = task or model.task
         if name in self._folders and self._folders[name] != folder:
             raise SpecError(
-                f"Two packages decode the task '{name}'", remedy="Give one of them another name: --task NAME=FOLDER"
+                f"Two packages decode the task '{name}'", remedy="Name one of them in a --config file: packages: [{folder: ..., task: ...}]"
             )
         model.task = name
         self._folders[name], self._current[name] = folder, model
@@ -78,6 +78,8 @@ def package_folder(path: Path) -> Path:
 
     PackageError where there is none, or there are several.
     """
+    if not path.is_dir():
+        raise PackageError(f"There is no folder {path}", remedy="Give the folder of an exported package, or of a run")
     if (path / FACTS).is_file():
         return path
     found = sorted(p.parent for p in path.glob(f"export*/**/{FACTS}"))

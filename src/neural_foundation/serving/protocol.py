@@ -122,7 +122,7 @@ def read_samples(
             close=1007,
         )
     values = np.frombuffer(frame.payload[:size], kind).reshape(n_chans, n)
-    wide = values.astype(np.float32) if kind.itemsize == 4 else values * np.float32(step)
+    wide = values if kind.itemsize == 4 else values * np.float32(step)
     return wide, np.frombuffer(frame.payload[size:], np.uint8) == 1 if flagged else None
 
 

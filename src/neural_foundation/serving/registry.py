@@ -43,6 +43,9 @@ class Open:
     since_s: float = field(default_factory=time.time)
     heard_s: float = field(default_factory=time.monotonic)
     close: Callable[[int, str], Awaitable[None]] | None = None
+    abort: Callable[[], None] | None = None
+    sending_s: float | None = None  # since when a frame is being sent
+    slow: bool = False
     left: asyncio.Event = field(default_factory=asyncio.Event)
     delays: Any = field(default_factory=lambda: np.zeros(len(DELAY_EDGES_S) + 1, np.int64))
     listeners: set[Callable[[Answer], None]] = field(default_factory=set)

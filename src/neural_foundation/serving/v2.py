@@ -17,14 +17,17 @@ from numpy.typing import NDArray
 
 from .. import __version__
 from ..core.errors import NeuralFoundationError
-from ..core.stream import Chunk, join
+from ..core.stream import Chunk
+from ..realtime.decision import LiveDecision
 from ..realtime.live_model import LiveModel
+from ..realtime.live_stream import LiveStream
 from .door import allowed
 from .protocol import ProtocolError
 
 if TYPE_CHECKING:
     from .app import Service
 
+BLOCK = 4096  # samples a step
 WAITING = 4  # requests that wait, for each that runs
 TYPES = {"FP32": np.float32, "FP64": np.float64, "INT16": np.int16}
 
@@ -51,22 +54,27 @@ class Inference:
 def infer(model: LiveModel, signal: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
     """Return what the model decides on each of the pieces (B, C, n), each from a fresh state.
 
-    probability (B, T, K), valid (B, T), sample (T,): where each token ended; label (B,): the last decision.
+    probability (B, T, K), calibrated where the package is; valid, abstained (B, T); sample (T,): where each token
+    ended; label (B,): the last decision, '' where it abstained.
     """
-    decoder, block = model.decoder(), 4096
-    outs, samples = [], np.zeros(0, np.int64)
-    for piece in signal:
-        state, parts = decoder.start(), []
-        for at in range(0, piece.shape[1], block):
-            out, state = decoder.step(Chunk.of(piece[:, at : at + block], at), state)
-            parts.append(out)
-        out = join([*parts, decoder.flush(state)])
-        samples = decoder.last_samples(state, out.n_times)
-        outs.append(out)
-    probability = np.stack([o.values.T for o in outs]).astype(np.float32)
-    classes = np.array(model.classes, object)
-    label = classes[probability[:, -1].argmax(1)] if probability.shape[1] else np.full(len(outs), "", object)
-    return {"probability": probability, "valid": np.stack([o.valid for o in outs]), "sample": samples, "label": label}
+    pieces = [_decided(model, piece) for piece in signal]
+    last = [p[-1] if p else None for p in pieces]
+    shape = len(pieces), len(pieces[0]), len(model.classes)
+    probability = [[list(d.probability.values()) for d in p] for p in pieces]
+    return {
+        "probability": np.array(probability, np.float32).reshape(shape),
+        "valid": np.array([[d.valid for d in p] for p in pieces], np.bool_),
+        "abstained": np.array([[d.decision is None for d in p] for p in pieces], np.bool_),
+        "sample": np.array([d.sample for d in pieces[0]], np.int64),
+        "label": np.array(["" if d is None else d.decision or "" for d in last], object),
+    }
+
+
+def _decided(model: LiveModel, piece: NDArray[np.float32]) -> list[LiveDecision]:
+    stream = LiveStream(model.decoder(), model.facts.confidence)
+    parts = [t for at in range(0, piece.shape[1], BLOCK) for t in stream.take(Chunk.of(piece[:, at : at + BLOCK], at))]
+    sfreq = model.facts.raw.sfreq
+    return [d for tokens in [*parts, *stream.flush()] for d in tokens.decisions(model.classes, sfreq)]
 
 
 def routes(service: Service) -> APIRouter:
@@ -126,6 +134,7 @@ def metadata(model: LiveModel) -> dict[str, Any]:
         "outputs": [
             {"name": "probability", "datatype": "FP32", "shape": [-1, -1, n_classes]},
             {"name": "valid", "datatype": "BOOL", "shape": [-1, -1]},
+            {"name": "abstained", "datatype": "BOOL", "shape": [-1, -1]},
             {"name": "sample", "datatype": "INT64", "shape": [-1]},
             {"name": "label", "datatype": "BYTES", "shape": [-1]},
         ],

@@ -1,5 +1,6 @@
 import asyncio
 import itertools
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,11 @@ from small_package import RAW, make, signal
 
 from neural_foundation import NeuralFoundationModel
 from neural_foundation.core.errors import PackageError, SignalMismatchError, SpecError, StreamError
-from neural_foundation.core.stream import Chunk, State, copy_state, join, load_state, run, save_state
-from neural_foundation.models.package import Package
+from neural_foundation.core.stream import Chunk, State, copy_state, join, load_state, run, save_state, stream
+from neural_foundation.models.package import GRAPH, Package, save
 from neural_foundation.realtime.decoder import StreamDecoder
 from neural_foundation.signals.chain import chain
+from neural_foundation.signals.table import SIGNALS
 
 
 @pytest.fixture(scope="module")
@@ -230,3 +232,36 @@ def test_a_trial_counts_when_its_window_is_valid_throughout(
     assert counted == [True, kept]
     decoder.reset(state)
     assert counted[-1] is True
+
+
+@pytest.fixture(scope="module")
+def ahead(package: Package, tmp_path_factory: pytest.TempPathFactory) -> Package:
+    """The same model behind a chain that looks ahead."""
+    folder = tmp_path_factory.mktemp("ahead")
+    chain_ = (*package.facts.chain, SIGNALS.parse({"kind": "smooth", "width_s": 0.31, "causal": False}))
+    made = save(folder, package.facts.model_copy(update={"chain": chain_}), package.arrays())
+    shutil.copy(package.graph, folder / GRAPH)
+    return made
+
+
+@pytest.mark.parametrize("how", ["7", "64", "random", "whole"])
+def test_a_reset_behind_a_chain_that_looks_ahead_is_where_the_cue_was(ahead: Package, how: str) -> None:
+    values, cues = signal(730), [203, 450, 461]
+    planned = StreamDecoder(ahead, resets_s=[c / 100 for c in cues])
+    assert planned.lookahead_s > 0.1
+    wanted = join([*stream(planned, [Chunk.of(values)])])
+    decoder, out = StreamDecoder(ahead), []
+    state = decoder.start()
+    edges = sorted({*cuts(how, 730), *cues})
+    ends: list[int] = []
+    for a, b in itertools.pairwise(edges):
+        if a in cues:
+            state = decoder.reset(state)
+        piece, state = decoder.step(Chunk.of(values[:, a:b], a), load_state(save_state(state)))
+        ends += decoder.last_samples(state, piece.n_times).tolist()
+        out.append(piece)
+    out.append(decoder.flush(state))
+    ends += decoder.last_samples(state, out[-1].n_times).tolist()
+    found = join(out)
+    np.testing.assert_allclose(found.values, wanted.values, atol=1e-6)
+    np.testing.assert_array_equal(ends, planned.token_ends(730))
