@@ -12,10 +12,18 @@ __version__ = "0.1.0"
 _PUBLISHED = {
     "NeuralFoundationModel": "neural_foundation.api",
     "NeuralDataLoader": "neural_foundation.api",
+    "PlasticityAdapter": "neural_foundation.realtime.adaptation_adapter",
     "StreamingNeuralDataset": "neural_foundation.sampling.streaming",
     "register": "neural_foundation.core.kinds",
 }
-__all__ = ["NeuralDataLoader", "NeuralFoundationModel", "StreamingNeuralDataset", "__version__", "register"]
+__all__ = [
+    "NeuralDataLoader",
+    "NeuralFoundationModel",
+    "PlasticityAdapter",
+    "StreamingNeuralDataset",
+    "__version__",
+    "register",
+]
 
 
 def __getattr__(name: str) -> Any:

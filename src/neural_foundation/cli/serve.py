@@ -32,7 +32,7 @@ Adapt = Annotated[bool, typer.Option("--adapt", help="Connections may ask that t
 Journal = Annotated[Path | None, typer.Option("--journal", metavar="DIR", help="Where adaptation is written down.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda:N.")]
 Source = Annotated[
-    str, typer.Option("--source", metavar="KIND:WORD", help="Decode this too: lsl:NAME, file:PATH, brainflow:BOARD, simulated.")
+    str, typer.Option("--source", metavar="KIND:WORD", help="Decode this, too: lsl:NAME, file:PATH, brainflow:BOARD.")
 ]
 Out = Annotated[
     list[str], typer.Option("--out", metavar="KIND:WORD", help="Where the source's decisions go: lsl:NAME, jsonl:PATH.")

@@ -33,7 +33,8 @@ class ServedModels:
         name = task or model.task
         if name in self._folders and self._folders[name] != folder:
             raise SpecError(
-                f"Two packages decode the task '{name}'", remedy="Name one of them in a --config file: packages: [{folder: ..., task: ...}]"
+                f"Two packages decode the task '{name}'",
+                remedy="Name one of them in a --config file: packages: [{folder: ..., task: ...}]",
             )
         model.task = name
         self._folders[name], self._current[name] = folder, model
