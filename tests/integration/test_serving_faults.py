@@ -7,8 +7,9 @@ import json
 import os
 import shutil
 import socket as sockets
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import orjson
 import pytest
 from live_server import get, post
 from small_package import signal
+from websockets.asyncio.client import connect as open_async
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect as open_socket
 
@@ -219,4 +221,100 @@ def test_a_package_that_is_damaged_is_not_taken(exported_package: Package, tmp_p
         status, answer = post(f"{url}/v1/models/hands/reload", {})
         assert status == 409
         assert "step.onnx" in answer["error"]
+        undisturbed(url, wanted)
+
+
+def test_two_clients_with_one_token_do_not_both_get_in(url: str) -> None:
+    with open_socket(url.replace("http", "ws") + "/v1/stream", compression=None) as socket:
+        resume = begun(socket)["resume"]
+        socket.send(protocol.samples(BLOCKS[0], sequence=1, start=0))
+        socket.recv()
+
+    async def again() -> list[Any]:
+        hello = orjson.dumps({"type": "hello", "resume": resume}).decode()
+
+        async def one() -> Any:
+            async with open_async(url.replace("http", "ws") + "/v1/stream", compression=None) as socket:
+                await socket.send(hello)
+                told = orjson.loads(await socket.recv())
+                await asyncio.sleep(0.5)
+                if told["type"] == "error":
+                    return told["code"]
+                await socket.send(protocol.samples(BLOCKS[1], sequence=2, start=50))
+                try:
+                    return bytes(await socket.recv())
+                except ConnectionClosed as error:
+                    return error.rcvd.code if error.rcvd else 1006
+
+        return await asyncio.gather(*(one() for _ in range(4)))
+
+    found = asyncio.run(again())
+    assert sum(isinstance(f, bytes) for f in found) == 1, found
+    assert len([c for c in get(f"{url}/v1/connections")[1] if c["connection"] == resume.split(".")[0]]) <= 1
+
+
+def test_a_disk_that_is_full_stops_no_stream(exported_package: Package, tmp_path: Path, wanted: np.ndarray) -> None:
+    made = ServeSettings(packages=(Served(folder=exported_package.folder),), port=0, state=tmp_path / "states")
+    with served(made) as url:
+        shutil.rmtree(tmp_path / "states")
+        (tmp_path / "states").write_text("no folder any more")
+        undisturbed(url, wanted)
+
+
+def test_an_end_that_nobody_heard_is_flushed_again(exported_package: Package, tmp_path: Path) -> None:
+    """The server stops after END was answered and before the client closed: who resumes still gets the last answer."""
+    made = ServeSettings(packages=(Served(folder=exported_package.folder),), port=0, state=tmp_path / "states")
+    with ExitStack() as server, ExitStack() as client:
+        url = server.enter_context(served(made))
+        socket = client.enter_context(open_socket(url.replace("http", "ws") + "/v1/stream", compression=None))
+        resume = begun(socket)["resume"]
+        socket.send(protocol.samples(BLOCKS[0], sequence=1, start=0))
+        socket.send(protocol.pack(protocol.END, sequence=2))
+        frames = [protocol.unpack(socket.recv()) for _ in range(3)]
+        assert any(f.flags & protocol.LAST for f in frames)
+        server.close()  # while the client is still there
+    with (
+        served(made) as url,
+        open_socket(url.replace("http", "ws") + "/v1/stream", compression=None) as socket,
+    ):
+        assert begun(socket, resume=resume)["next_sequence"] == 2
+        socket.send(protocol.pack(protocol.END, sequence=2))
+        assert protocol.unpack(socket.recv()).flags & protocol.LAST
+
+
+def send_masked(plain: sockets.socket) -> None:
+    block = np.zeros((3, 100), np.float32)
+    for i in range(200_000):
+        plain.sendall(masked(0x2, protocol.samples(block, sequence=i + 1, start=100 * i)))
+
+
+@pytest.mark.slow
+def test_a_drain_waits_for_nobody_who_does_not_read(exported_package: Package) -> None:
+    made = ServeSettings(
+        packages=(Served(folder=exported_package.folder),), port=0, limits=Limits(drain_s=1.0, send_s=30)
+    )
+    with served(made) as url:
+        small = sockets.socket()
+        small.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 4096)
+        host, port = url.removeprefix("http://").split(":")
+        small.connect((host, int(port)))
+        small.sendall(
+            b"GET /v1/stream HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+        )
+        small.recv(4096)
+        small.sendall(masked(0x1, b'{"type": "hello", "answer": "block"}'))
+        small.settimeout(2.0)
+        with pytest.raises(TimeoutError):
+            send_masked(small)
+        began = time.monotonic()
+    assert time.monotonic() - began < 10, "the drain waited for who does not read"
+    small.close()
+
+
+def test_a_model_that_is_slow_decodes_off_the_loop_with_the_same_result(
+    exported_package: Package, wanted: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("neural_foundation.serving.stream_route.INLINE_S", 0.0)
+    with running(exported_package, snapshot_s=0.2) as url:
         undisturbed(url, wanted)

@@ -22,7 +22,7 @@ from neural_foundation.serving import protocol
 from neural_foundation.serving.auth import LOCAL
 from neural_foundation.serving.connection import Connection
 from neural_foundation.serving.hello import Hello
-from neural_foundation.serving.keys import new_key
+from neural_foundation.serving.keys import new_key, revoke
 from neural_foundation.serving.registry import Open
 from neural_foundation.serving.server import served
 from neural_foundation.serving.settings import Limits, Served, ServeSettings
@@ -121,6 +121,23 @@ def test_a_page_sees_its_own_connections_alone(exported_package: Package, tmp_pa
         assert seen == {mine: [name], yours: [], boss: [name]}
         with open_socket(at(url, f"/v1/watch/{name}"), additional_headers={"Authorization": f"Bearer {yours}"}) as page:
             assert orjson.loads(page.recv())["code"] == "connection"
+
+
+def test_a_page_sees_nothing_once_its_key_is_revoked(exported_package: Package, tmp_path: Path) -> None:
+    keys = tmp_path / "keys.json"
+    text, _ = new_key(keys, "a", ["stream", "watch"])
+    header = {"Authorization": f"Bearer {text}"}
+    with (
+        served(settings_of(exported_package, keys=keys)) as url,
+        open_socket(at(url, "/v1/stream"), additional_headers=header) as stream,
+        open_socket(at(url, f"/v1/watch/{begun(stream)}"), additional_headers=header) as page,
+    ):
+        page.recv()
+        revoke(keys, text.split("_")[1])
+        with pytest.raises(ConnectionClosed) as caught:
+            until_closed(page)
+    assert caught.value.rcvd is not None
+    assert caught.value.rcvd.reason in ("access: the credential has ended", "the stream has ended")
 
 
 def test_more_pages_than_allowed_are_refused(exported_package: Package) -> None:

@@ -63,15 +63,25 @@ class Service:
         return span
 
     async def keep_house(self) -> None:
-        """Once a second: close what is idle or whose credential ended; now and then forget old states."""
+        """Once a second: end what is idle, does not read, or whose credential ended; forget old states now and then."""
         for tick in range(1 << 62):
             due = time.perf_counter() + 1.0
             await asyncio.sleep(1.0)
             self.metrics.event_loop_delay_seconds.observe(time.perf_counter() - due)
-            await self._close_some()
-            if tick % 30 == 0:
-                self._observe_rates()
-                await asyncio.get_running_loop().run_in_executor(self.pool, self.registry.snapshots.sweep)
+            try:
+                self._end_some()
+                if tick % 30 == 0:
+                    self._observe_rates()
+                    await self._forget()
+            except Exception:  # a fault in one round must not end the rounds
+                log.exception("keeping house failed", extra={"event": "house"})
+
+    async def _forget(self) -> None:
+        sweep = self.registry.snapshots.sweep
+        if self.registry.snapshots.durable:
+            await asyncio.get_running_loop().run_in_executor(self.pool, sweep)
+        else:
+            sweep()
 
     def _observe_rates(self) -> None:
         for there in self.registry.open.values():
@@ -80,18 +90,18 @@ class Service:
             if measured is not None:
                 self.metrics.rate_ratio.observe(measured / declared)
 
-    async def _close_some(self) -> None:
+    def _end_some(self) -> None:
         idle_before = time.monotonic() - self.settings.limits.idle_s
         for there in list(self.registry.open.values()):
-            if there.close is None or there.abort is None:
+            if there.close is None or there.abort is None or there.ending is not None:
                 continue
             if there.sending_s is not None and time.monotonic() - there.sending_s > self.settings.limits.send_s:
                 there.slow = True
                 there.abort()
             elif not self.access.holds(there.principal):
-                await there.close(1008, "access: the credential has ended")
+                there.ending = asyncio.create_task(there.close(1008, "access: the credential has ended"))
             elif there.heard_s < idle_before:
-                await there.close(1001, "idle: connect again and resume")
+                there.ending = asyncio.create_task(there.close(1001, "idle: connect again and resume"))
 
 
 @asynccontextmanager

@@ -31,7 +31,7 @@ from .protocol import Frame, ProtocolError
 from .settings import Limits
 
 FORMAT_VERSION = 1
-REMEMBERED = 1024  # decisions that feedback can still speak of, and that a client can still be told again
+REMEMBERED = 4096  # decisions that feedback can still speak of, and that a client can still be told again
 
 
 @dataclass(slots=True)
@@ -73,6 +73,7 @@ class Connection:
         self._rows = protocol.row_type(len(model.classes))
         self._no_rows = np.zeros(0, self._rows)
         self._kept: list[NDArray[Any]] = []
+        self._n_kept = 0
         self._most = max(1, round(limits.block_s * self.signal.sfreq))
         self._handlers: dict[int, Callable[[Frame, float], Answer]] = {
             protocol.SAMPLES: self._samples,
@@ -210,8 +211,9 @@ class Connection:
 
     def _remember(self, rows: NDArray[Any]) -> None:
         self._kept.append(rows)
-        if len(self._kept) >= 2 * REMEMBERED:
-            self._kept = [self._recent]
+        self._n_kept += len(rows)
+        if self._n_kept >= 2 * REMEMBERED:
+            self._kept, self._n_kept = [self._recent.copy()], REMEMBERED
 
     @property
     def _recent(self) -> NDArray[Any]:
@@ -260,15 +262,13 @@ class Connection:
             "task": self.model.task,
             "hello": self.hello.model_dump(mode="json", exclude={"resume", "n_tokens"}),
         }
-        return save_state(
-            {
-                "head": np.frombuffer(orjson.dumps(head), np.uint8),
-                "counts": np.array([self.sequence, *self.stream.counts], np.int64),
-                "recent": self._recent.view(np.uint8),
-                "decoder": self.stream.state,
-                "watch": self.watch.state(),
-            }
-        )
+        state: State = {
+            "head": np.frombuffer(orjson.dumps(head), np.uint8),
+            "counts": np.array([self.sequence, *self.stream.counts], np.int64),
+        }
+        if self.sequence:  # before the first frame all is as it begins, and a state is a few hundred bytes
+            state |= {"recent": self._recent.view(np.uint8), "decoder": self.stream.state, "watch": self.watch.state()}
+        return save_state(state)
 
     @classmethod
     def restored(
@@ -277,9 +277,12 @@ class Connection:
         """Return the connection of an opened snapshot (`opened`); its secret stays the one its client has."""
         made = cls(model, Hello.model_validate(head["hello"]), head["owner"], limits, journal, head["name"])
         made.secret, made.secret_hash = "", head["secret"]
+        if "decoder" not in saved:
+            return made
         made.sequence, *counts = (int(n) for n in saved["counts"])
         made.stream.go_on(saved["decoder"], counts)
         made._kept = [saved["recent"].view(made._rows)]
+        made._n_kept = len(made._kept[0])
         made.watch.restore(saved["watch"])
         return made
 
@@ -291,7 +294,13 @@ def notice(alarm: Alarm) -> str:
 
 
 def opened(data: bytes) -> tuple[State, dict[str, Any]]:
-    """Return a snapshot's state and head; StreamError where the bytes are none."""
+    """Return a snapshot's state and head; StreamError where the bytes are none of this version."""
     saved = load_state(data)
-    head: dict[str, Any] = orjson.loads(saved["head"].tobytes())
+    try:
+        head: dict[str, Any] = orjson.loads(saved["head"].tobytes())
+        version = head["format_version"]
+    except (KeyError, TypeError, AttributeError, orjson.JSONDecodeError):
+        raise StreamError("These bytes are not the state of a connection") from None
+    if version != FORMAT_VERSION:
+        raise StreamError(f"The state of a connection has format_version {version}", allowed=f"{FORMAT_VERSION}")
     return saved, head

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import threading
 import time
@@ -11,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..core.errors import NeuralFoundationError
 from ..core.stream import Chunk
 from ..realtime.outlets import parse_outlet
 from ..realtime.sources import parse_source
@@ -72,12 +72,17 @@ class Feed:
                 chunk = self.source.read(WAIT_S)
                 if chunk is not None:
                     self._take(chunk)
-        except NeuralFoundationError as error:
+        except Exception:  # of a library's too: the thread ends, and it is told
             why = "failed"
-            log.error("source failed: %s", error, extra={"event": "source_failed"})
+            log.exception("source failed", extra={"event": "source_failed"})
         log.info("source ended: %s", self.source.reason or why, extra={"event": "source_ended"})
         self._counts.closed(why)
-        self._loop.call_soon_threadsafe(self.service.registry.open.pop, self.connection.name, None)
+        with contextlib.suppress(RuntimeError):  # the loop has ended before
+            self._loop.call_soon_threadsafe(self._gone)
+
+    def _gone(self) -> None:
+        self.there.left.set()
+        self.service.registry.open.pop(self.connection.name, None)
 
     def _take(self, chunk: Chunk) -> None:
         began, first = time.perf_counter(), self.connection.n_tokens

@@ -12,7 +12,7 @@ import numpy as np
 import orjson
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from ..core.errors import NeuralFoundationError
+from ..core.errors import NeuralFoundationError, StoreError
 from . import protocol
 from .connection import Answer
 from .counting import Counting
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .app import Service
 
 log = logging.getLogger(__name__)
-INLINE_S = 2e-3  # a step that takes longer runs off the event loop
+INLINE_S = 2e-3  # a frame that takes longer runs off the event loop
 TURN_S = 1e-3  # a client that sends as fast as it can gives way to the others after so long
 
 
@@ -41,7 +41,9 @@ async def stream(socket: WebSocket, service: Service) -> None:
         service.metrics.connections_refused.labels(error.code).inc()
         await refuse(socket, error)
         return
-    except (WebSocketDisconnect, NeuralFoundationError) as error:
+    except WebSocketDisconnect:
+        return
+    except NeuralFoundationError as error:
         service.metrics.connections_refused.labels("mismatch").inc()
         await refuse(socket, ProtocolError("signal", str(error)))
         return
@@ -78,7 +80,9 @@ class Serving:
     def __init__(self, socket: WebSocket, service: Service, there: Open, hello: Hello) -> None:
         self.socket, self.service, self.there, self.hello = socket, service, there, hello
         self.connection = there.connection
-        self.inline = self.connection.model.step_s < INLINE_S
+        model, sfreq = self.connection.model, self.connection.signal.sfreq
+        self._sample_s = model.step_s / (model.hop_s * sfreq)  # that a sample of signal takes to decode
+        self._bridge = round(max(service.settings.limits.gap_s, service.settings.limits.block_s) * sfreq)
         self.counts = Counting(service.metrics, self.connection)
         self.limits = service.settings.limits
         there.close, there.abort = self.close, self._abort
@@ -152,26 +156,47 @@ class Serving:
     async def _take(self, data: bytes, now_s: float) -> Answer:
         frame = protocol.unpack(data)
         if frame.type == protocol.END and not self.connection.finished:
-            await self.service.registry.save(self.there)
-        if self.inline:
+            await self._keep()
+        if self._quick(frame):
             return self.connection.take(frame, now_s)
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self.service.pool, self.connection.take, frame, now_s)
+        async with self.there.lock:  # nobody saves a state that is half a step ahead
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self.service.pool, self.connection.take, frame, now_s)
+
+    def _quick(self, frame: protocol.Frame) -> bool:
+        """Whether a frame, and the gap before it, is decoded so soon that others can wait for it."""
+        if frame.type not in (protocol.SAMPLES, protocol.END):
+            return True
+        gap = min(max(frame.start - self.connection.n_samples, 0), self._bridge)
+        return (min(frame.count, self._bridge) + gap) * self._sample_s < INLINE_S
 
     async def _send(self, frame: bytes | str) -> None:
         """Send a frame. Who takes none for long is cut off by the service: a timeout for each frame costs 20 us."""
         self.there.sending_s = time.monotonic()
         try:
-            await self.send({"type": "websocket.send", "bytes" if isinstance(frame, bytes) else "text": frame})
-        except (OSError, RuntimeError) as error:  # gone, or closed meanwhile: by `close`, or for an unanswered ping
-            raise WebSocketDisconnect(1006, str(error)) from None
+            await self._hand_over(frame)
         finally:
             self.there.sending_s = None
 
+    async def _hand_over(self, frame: bytes | str) -> None:
+        try:
+            await self.send({"type": "websocket.send", "bytes" if isinstance(frame, bytes) else "text": frame})
+        except (OSError, RuntimeError) as error:  # gone, or closed meanwhile: by `close`, or for an unanswered ping
+            raise WebSocketDisconnect(1006, str(error)) from None
+
     async def _save(self) -> None:
         with self.counts.snapshot():
-            sequence = await self.service.registry.save(self.there)
-        await self._send(protocol.pack(protocol.ACK, sequence=sequence))
+            kept = await self._keep()
+        if kept is not None:
+            await self._send(protocol.pack(protocol.ACK, sequence=kept))
+
+    async def _keep(self) -> int | None:
+        """Save the state; None, and the stream goes on, where that fails: the client keeps what is not saved."""
+        try:
+            return await self.service.registry.save(self.there)
+        except StoreError as error:
+            log.error("state not saved: %s", error, extra={"event": "state_not_saved"})
+            return None
 
     def _count(self, n_bytes: int, answer: Answer, step_s: float, delay_s: float) -> None:
         there = self.there
@@ -182,14 +207,17 @@ class Serving:
             listener(answer)
 
     async def close(self, code: int, reason: str) -> None:
-        """Save the state, say so, and close; for whoever ends it from outside."""
+        """Save the state, say so, and close, within `send_s`; for whoever ends it from outside."""
         try:
-            await self._save()
             async with asyncio.timeout(self.limits.send_s):
+                kept = await self._keep()
+                if kept is not None:
+                    await self._hand_over(protocol.pack(protocol.ACK, sequence=kept))
                 await self.socket.close(code, reason)
         except TimeoutError:
+            self.there.slow = True
             self._abort()
-        except (RuntimeError, WebSocketDisconnect, NeuralFoundationError) as error:
+        except (RuntimeError, WebSocketDisconnect) as error:
             log.debug("closing a socket that is gone: %s", error)
 
     def _abort(self) -> None:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 TRACES = 32
 TRACES_S, STATE_EVERY = 0.05, 5
+HOLDS_EVERY = 20  # a credential that has ended shows nothing after a second
 KEPT_S = 2.0  # of signal that wait for a slow page; older ones are left out, and counted
 
 
@@ -168,7 +169,7 @@ async def _watch(socket: WebSocket, service: Service, principal: Principal, name
     service.watching += 1
     there.listeners.add(watcher.take)
     try:
-        await _show(socket, service, watcher)
+        await _show(socket, service, watcher, principal)
     except (WebSocketDisconnect, RuntimeError, TimeoutError):
         pass
     finally:
@@ -176,7 +177,7 @@ async def _watch(socket: WebSocket, service: Service, principal: Principal, name
         service.watching -= 1
 
 
-async def _show(socket: WebSocket, service: Service, watcher: Watcher) -> None:
+async def _show(socket: WebSocket, service: Service, watcher: Watcher, principal: Principal) -> None:
     """Send traces and states until the page or the connection goes."""
     there, gone = watcher.there, asyncio.create_task(_gone(socket))
     start = {"type": "start", "connection": there.connection.name, **model_facts(there.connection.model)}
@@ -191,6 +192,9 @@ async def _show(socket: WebSocket, service: Service, watcher: Watcher) -> None:
                     await _say(socket, watcher.state())
             if over:
                 await socket.close(1000, "the stream has ended")
+            if tick % HOLDS_EVERY == 0 and not service.access.holds(principal):
+                await socket.close(1008, "access: the credential has ended")
+                return
             if over or gone.done():
                 return
             await asyncio.sleep(TRACES_S)
