@@ -345,12 +345,19 @@ def output(quick: bool) -> None:
 
 
 def batch_z(p: np.ndarray) -> np.ndarray:
-    from neural_foundation.realtime.watch_output import _batches
-
-    batches, enough = _batches(p, round(BATCH_S / 0.05)), round(180 / BATCH_S)
+    batches, enough = batches_of(p, round(BATCH_S / 0.05)), round(180 / BATCH_S)
     z = np.abs(batches - batches[:enough].mean(0)) / batches[:enough].std(0, ddof=1)
     z[:enough] = 0
     return np.asarray(z.max(1))
+
+
+def batches_of(p: np.ndarray, m: int) -> np.ndarray:
+    """Return the features (n_batches, K + 2) of decisions (K, n_tokens), `m` tokens a batch."""
+    k, whole = len(p), p.shape[1] // m
+    share = (p.argmax(0) == np.arange(k)[:, None]).astype(np.float64)
+    entropy = -(p * np.log(np.maximum(p, 1e-300))).sum(0) / np.log(max(k, 2))
+    rows = np.vstack([share, p.max(0), entropy])[:, : whole * m]
+    return np.asarray(rows.reshape(k + 2, whole, m).mean(-1).T)
 
 
 def rate(quick: bool) -> None:

@@ -14,22 +14,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neural_foundation.realtime.decision import LiveDecision
-from neural_foundation.serving.client import connect
+from neural_foundation.serving.client import Client, connect
 
 
 async def decisions(url: str, blocks: Iterable[NDArray[np.float32]], key: str | None = None) -> list[LiveDecision]:
     """Return the decisions on blocks (n_chans, n_times), volts, sent while answers come."""
-    async with connect(url, key=key) as client:
+    try:
+        async with connect(url, key=key) as client, asyncio.TaskGroup() as tasks:
+            tasks.create_task(send(client, blocks))
+            return [decision async for decision in client.decisions()]
+    except BaseExceptionGroup as failed:  # sending or listening: the first to fail ends both
+        raise failed.exceptions[0] from None
 
-        async def send() -> None:
-            for block in blocks:
-                await client.send(block)
-            await client.end()
 
-        sending = asyncio.create_task(send())
-        found = [decision async for decision in client.decisions()]
-        await sending
-        return found
+async def send(client: Client, blocks: Iterable[NDArray[np.float32]]) -> None:
+    for block in blocks:
+        await client.send(block)
+    await client.end()
 
 
 async def main(url: str) -> None:

@@ -30,7 +30,7 @@ State = Annotated[
 Config = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="All settings as YAML; options win.")]
 Adapt = Annotated[bool, typer.Option("--adapt", help="Connections may ask that their decoder adapts.")]
 Journal = Annotated[Path | None, typer.Option("--journal", metavar="DIR", help="Where adaptation is written down.")]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda:N.")]
+Device = Annotated[str | None, typer.Option("--device", help="auto, cpu or cuda:N; auto by default.")]
 Source = Annotated[
     str, typer.Option("--source", metavar="KIND:WORD", help="Decode this, too: lsl:NAME, file:PATH, brainflow:BOARD.")
 ]
@@ -54,7 +54,7 @@ def add(app: typer.Typer) -> None:
         config: Config = None,
         adapt: Adapt = False,
         journal: Journal = None,
-        device: Device = "auto",
+        device: Device = None,
         source: Source = "",
         out: Out = [],  # noqa: B006
         connections: Connections = None,
@@ -76,7 +76,7 @@ def settings_of(config: Path | None, packages: list[Path], task: str, given: dic
     values = _read(config)
     values |= {n: v for n, v in given.items() if v is not None and n != "connections"}
     if given.get("connections") is not None:
-        values["limits"] = {**values.get("limits", {}), "connections": given["connections"]}
+        values["limits"] = {**(values.get("limits") or {}), "connections": given["connections"]}
     if packages:
         if task and len(packages) > 1:
             raise SpecError(
@@ -113,15 +113,16 @@ def _checked(values: dict[str, Any]) -> ServeSettings:
 
 
 def _run(settings: ServeSettings) -> None:
-    """Listen first, then load and say where; a port that is taken is told before a model is loaded."""
+    """Listen first, then load and say where; what cannot be served is told before anything else is said."""
     from ..serving import logs
-    from ..serving.server import configured, listening
+    from ..serving.server import address, configured, listening
 
     logs.configure(settings.logs)
     with closing(listening(settings)) as opened:
         server = configured(settings)
-        address = f"{'https' if settings.tls_key else 'http'}://{settings.host}:{opened.getsockname()[1]}"
         tasks = ", ".join(server.config.app.state.service.models.tasks)
-        typer.echo(f"Serving {tasks} on {address}", err=True)
+        typer.echo(f"Serving {tasks} on {address(settings, opened)}", err=True)
+        if settings.in_the_clear:
+            typer.echo("Warning: without TLS, keys cross the network in the clear (tls_certificate, tls_key)", err=True)
         typer.echo("Page: /   API: /docs   metrics: /metrics   Ctrl-C saves all states and stops", err=True)
         server.run(sockets=[opened])

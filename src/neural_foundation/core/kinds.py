@@ -157,4 +157,5 @@ def _finding(e: Any, cls: type[Spec]) -> str:
     if e["type"] == "missing":
         return f"field '{where}' is missing"
     given = "" if isinstance(e["input"], (dict, Spec)) else f", but got {e['input']!r}"
-    return f"field '{where}': {e['msg']}{given}" if where else f"{e['msg']}"
+    said = e["msg"].removeprefix("Value error, ")
+    return f"field '{where}': {said}{given}" if where else said

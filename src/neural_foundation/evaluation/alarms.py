@@ -5,7 +5,8 @@ false. The level is the mean probability of that class over the last `smooth_s`.
 that raises false alarms as often, would have foreseen stands beside (Poisson alarms).
 
 The threshold that counts for a person is set on the others: the lowest at which their false alarms are as rare as
-`false_per_hour` asks. The curve over all thresholds has no such choice in it.
+`false_per_hour` asks. It is not nested: the others' probabilities come from models that had this person among their
+training people. The curve over all thresholds has no such choice in it.
 """
 
 from __future__ import annotations
@@ -85,8 +86,25 @@ def outcome(line: Timeline, level: Array, threshold: float, rule: AlarmRule) -> 
     return Outcome(warning, false)
 
 
+def alarms(end_s: Array, probability: Array, threshold: float, rule: AlarmRule) -> NDArray[np.float64]:
+    """Return when alarms are raised (m,), seconds, on decisions that end at `end_s` (n,), in order of time.
+
+    probability : (n,) of the rule's event, as a served package gives it.
+    """
+    found = raised(end_s, _level(end_s, probability, rule), threshold, rule.refractory_s)
+    return np.asarray(end_s, np.float64)[found]
+
+
+def _level(end_s: Array, probability: Array, rule: AlarmRule) -> NDArray[np.float64]:
+    return np.asarray(recent_mean(end_s, probability, rule.smooth_s).round(DIGITS))
+
+
 def alarm_scores(lines: Sequence[Timeline], rule: AlarmRule, seed: int) -> dict[str, Any]:
     """Return sensitivity, false alarms an hour, warning times, chance and the curve of one model, as JSON.
+
+    `threshold` of a subject is the one that the others set, that beside `curve` the one that all of them set, for
+    people who are new; None where no level keeps false alarms rare enough. `p` of chance takes all events as
+    independent, though several are of one person; `sensitivity` has its interval over people.
 
     DataError where no event is left to foresee, or one person alone, whose threshold nobody else could set.
     """
@@ -94,13 +112,21 @@ def alarm_scores(lines: Sequence[Timeline], rule: AlarmRule, seed: int) -> dict[
     if not sum(len(line.onset_s) for line in lines) or len(names) < 2:
         given = f"{len(names)} people with {sum(len(line.onset_s) for line in lines)} events"
         raise DataError(given, allowed="two people or more, one event or more", remedy="Hold out more recordings")
-    levels = [recent_mean(line.end_s, line.probability, rule.smooth_s).round(DIGITS) for line in lines]
+    levels = [_level(line.end_s, line.probability, rule) for line in lines]
     thresholds = _thresholds(np.concatenate(levels))
     table = [[outcome(line, level, t, rule) for t in thresholds] for line, level in zip(lines, levels, strict=True)]
     chosen = {name: _threshold(lines, table, thresholds, rule, without=name) for name in names}
     kept = [row[chosen[line.subject]] if chosen[line.subject] < len(row) else _silent(line)
             for line, row in zip(lines, table, strict=True)]  # fmt: skip
-    return {**_summary(lines, kept, names, seed), "curve": _curve(lines, table)}
+    made = _summary(lines, kept, names, seed)
+    for name in names:
+        made["subjects"][name]["threshold"] = _at(thresholds, chosen[name])
+    everybody = _threshold(lines, table, thresholds, rule)
+    return {**made, "threshold": _at(thresholds, everybody), "curve": _curve(lines, table)}
+
+
+def _at(thresholds: Array, index: int) -> float | None:
+    return float(thresholds[index]) if index < len(thresholds) else None
 
 
 def _thresholds(levels: Array) -> NDArray[np.float64]:
@@ -115,7 +141,7 @@ def _silent(line: Timeline) -> Outcome:
 
 
 def _threshold(
-    lines: Sequence[Timeline], table: list[list[Outcome]], thresholds: Array, rule: AlarmRule, *, without: str
+    lines: Sequence[Timeline], table: list[list[Outcome]], thresholds: Array, rule: AlarmRule, *, without: str = ""
 ) -> int:
     """Return the lowest threshold from which on the others' false alarms are rare enough; beyond all: never."""
     others = [(line, row) for line, row in zip(lines, table, strict=True) if line.subject != without]

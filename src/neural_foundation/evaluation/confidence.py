@@ -23,6 +23,7 @@ from neural_foundation.metrics import (
     log_loss,
     reliability_curve,
     risk_coverage,
+    set_size,
 )
 from neural_foundation.models.confidence import FLOOR, Confidence
 
@@ -179,8 +180,8 @@ def _coverage(a: Answers, seed: int) -> dict[str, Any]:
 
 
 def _sizes(sets: Array) -> dict[str, Any]:
-    size = sets.sum(1)
-    return {"mean": float(size.mean()), "shares": (np.bincount(size, minlength=sets.shape[1] + 1) / len(size)).tolist()}
+    shares = np.bincount(sets.sum(1), minlength=sets.shape[1] + 1) / len(sets)
+    return {"mean": set_size(sets), "shares": shares.tolist()}
 
 
 def _answered(a: Answers, seed: int) -> dict[str, Any]:

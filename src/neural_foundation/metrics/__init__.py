@@ -31,7 +31,6 @@ from .reliability import (
     debiased_calibration_error,
     expected_calibration_error,
     fit_temperature,
-    negative_log_likelihood,
     reliability_curve,
 )
 from .selective import RiskCoverage, abstention_threshold, area_under_risk_coverage, risk_coverage
@@ -68,7 +67,6 @@ __all__ = [
     "group_coverage",
     "lac_scores",
     "log_loss",
-    "negative_log_likelihood",
     "paired_difference",
     "pearson",
     "prediction_sets",

@@ -98,10 +98,10 @@ def group_coverage(sets: Array, target: Array, groups: Array) -> dict[str, float
 
     Even with everybody alike it spreads: by sqrt(alpha (1 - alpha) / m) for m windows a person.
     """
-    held, groups = _held(sets, target), np.asarray(groups)
-    if groups.shape != held.shape:
-        raise DataError(f"{len(groups)} groups for {len(held)} windows", allowed="one each")
-    return {str(g): float(held[groups == g].mean()) for g in np.unique(groups)}
+    sets, target, groups = np.asarray(sets, bool), np.asarray(target), np.asarray(groups)
+    if groups.shape != target.shape:
+        raise DataError(f"{len(groups)} groups for {len(target)} windows", allowed="one each")
+    return {str(g): coverage(sets[groups == g], target[groups == g]) for g in np.unique(groups)}
 
 
 def _shares(n: int, groups: Array | None) -> Array:

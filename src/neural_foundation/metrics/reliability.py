@@ -82,19 +82,9 @@ def calibration_interval(
     table = _sums(confidence, right, cell, len(names) * (index.max() + 1)).reshape(3, len(names), -1).swapaxes(0, 1)
     drawn = generator(seed, "calibration").multinomial(len(names), np.full(len(names), 1 / len(names)), n)
     made = _error(np.tensordot(drawn, table, 1))
-    value = float(_error(table.sum(0)[None])[0])
+    value = expected_calibration_error(target, probability, bins=bins)
     low, high = np.quantile(made, (0.025, 0.975)) - max(float(made.mean()) - value, 0.0)
     return Interval(value, min(max(float(low), 0.0), value), max(float(high), value))
-
-
-def negative_log_likelihood(
-    logits: Array, target: Array, *, temperature: float = 1.0, weight: Array | None = None
-) -> float:
-    """Return the mean of -ln softmax(logits / temperature)[target]; weight (n,) says how much each window counts."""
-    logits, target, weight = _weighed(logits, target, weight)
-    z = logits / temperature
-    whole = np.log(np.exp(z - z.max(1, keepdims=True)).sum(1)) + z.max(1)
-    return float(weight @ (whole - z[np.arange(len(z)), target]))
 
 
 def fit_temperature(logits: Array, target: Array, *, weight: Array | None = None) -> float:

@@ -39,18 +39,21 @@ def area_under_risk_coverage(confidence: Array, right: Array) -> float:
     return float(np.sum(np.diff(curve.coverage, prepend=0.0) * curve.risk))
 
 
-def abstention_threshold(confidence: Array, right: Array, risk: float) -> float:
+def abstention_threshold(confidence: Array, right: Array, risk: float, *, per_window: int = 1) -> float:
     """Return the least confidence to answer at, so that at most a share `risk` of the answered ones is wrong.
 
     Of all thresholds whose count (wrong + 1) / (answered + 1) is at most `risk`, the one that answers most. The added
     one keeps a threshold from resting on a few lucky windows: answering takes 1 / risk - 1 windows at least. It is an
     estimate on calibration windows, no promise for new people. Infinite where no threshold does.
+
+    per_window : how many answers each window gave. They are all but the same one, so each counts 1 / per_window.
     """
-    if not 0 < risk < 1:
-        raise DataError(f"risk is {risk}", allowed="above 0 and under 1")
+    if not 0 < risk < 1 or per_window < 1:
+        given = f"risk is {risk}, with {per_window} answers a window"
+        raise DataError(given, allowed="above 0 and under 1; 1 answer or more")
     confidence, wrong, last = _surest_first(confidence, right)
     answered = np.flatnonzero(last) + 1
-    good = np.flatnonzero((np.cumsum(wrong)[last] + 1) / (answered + 1) <= risk + 1e-12)
+    good = np.flatnonzero((np.cumsum(wrong)[last] + per_window) / (answered + per_window) <= risk + 1e-12)
     return float(confidence[last][good[-1]]) if len(good) else float("inf")
 
 

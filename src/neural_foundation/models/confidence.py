@@ -21,6 +21,8 @@ from ..metrics import (
     class_quantiles,
     conformal_quantile,
     fit_temperature,
+    lac_scores,
+    prediction_sets,
 )
 
 Array = NDArray[Any]
@@ -67,8 +69,8 @@ class Confidence(Spec):
         if age_s is not None and self.earlier:
             return self._aged(probability, age_s)
         p = self.tempered(probability)
-        limits = self.thresholds[0] if len(self.thresholds) == 1 else np.array(self.thresholds)[:, None]
-        sets = self.scored(p) <= limits
+        limits = self.thresholds[0] if len(self.thresholds) == 1 else np.array(self.thresholds)
+        sets = prediction_sets(self.scored(p).T, limits).T
         if self.abstain == "set":
             return p, sets, np.add.reduce(sets, 0) != 1
         if self.abstain == "risk":
@@ -84,7 +86,7 @@ class Confidence(Spec):
 
     def scored(self, probability: Array) -> Array:
         """Return how little each class fits, (n_classes, n), of calibrated probabilities."""
-        return 1.0 - probability if self.score == "lac" else aps_scores(probability.T).T
+        return lac_scores(probability) if self.score == "lac" else aps_scores(probability.T).T
 
     def _aged(self, probability: Array, age_s: Array | float) -> tuple[Array, NDArray[np.bool_], NDArray[np.bool_]]:
         if probability.shape[1] == 1:
@@ -131,7 +133,8 @@ def fit_confidence(
     """Return the confidence fitted on calibration windows: target and person (n,).
 
     probability : (n, n_classes), one decision a window, or (n, n_tokens, n_classes), several decisions of which any
-    one may come. For the temperature everybody counts alike, however many windows they have. Temperature and
+    one may come; together they count as one window. For the temperature everybody counts alike, however many
+    windows they have. Temperature and
     thresholds come from the same windows: exact for two classes, whose scores a temperature never reorders; for more,
     the loss is that of one fitted number. Where no threshold keeps the `risk`, it is always silent. Raises DataError
     where there are too few windows (people) for `alpha`.
@@ -149,7 +152,8 @@ def fit_confidence(
     )
     least = 0.0
     if abstain == "risk":
-        least = min(abstention_threshold(calibrated.max(0), calibrated.argmax(0) == target, risk), NEVER_SURE)
+        right = calibrated.argmax(0) == target
+        least = min(abstention_threshold(calibrated.max(0), right, risk, per_window=tokens), NEVER_SURE)
     facts = {"unit": unit, "abstain": abstain, "least": least, "people": len(count), "windows": int(window[-1]) + 1}
     return first.model_copy(update={"thresholds": thresholds, **facts})
 

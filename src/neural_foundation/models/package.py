@@ -3,6 +3,7 @@
     package.json        what it is: model, the chain before it, signals before and after the chain, target, windows
     model.safetensors   its weights or learned arrays; no code, no pickle
     step.onnx           the exported step graph, once exported
+    reference.safetensors  the training people's mean covariance, where there is one
     card.md             for people
 
 The chain travels with the weights, so that a model cannot be fed raw data by mistake; a package from a stranger can
@@ -29,6 +30,7 @@ from ..signals.base import SignalOp
 from ..signals.table import SIGNALS
 from .base import Estimator, ModelSpec
 from .confidence import Confidence
+from .reference import REFERENCE
 from .table import MODELS
 
 if TYPE_CHECKING:
@@ -233,7 +235,7 @@ def with_confidence(package: Package, folder: Path, confidence: Confidence, *, n
         facts = Facts.model_validate({**{n: getattr(package.facts, n) for n in Facts.model_fields}, **changes})
     except ValidationError as error:
         raise spec_error("confidence", error, Facts) from None
-    for file in (WEIGHTS, GRAPH):
+    for file in (WEIGHTS, GRAPH, REFERENCE):
         if (package.folder / file).is_file():
             with atomic(folder / file) as temporary:
                 shutil.copyfile(package.folder / file, temporary)

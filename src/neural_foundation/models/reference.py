@@ -25,19 +25,17 @@ LEAST_S = 1.0
 Covariance = NDArray[np.float64]
 
 
-def covariance(signal: Signal) -> Covariance:
+def covariance(signal: Signal) -> Covariance | None:
     """Return the covariance (n_chans, n_chans) of the valid samples of a cleaned signal, about zero.
 
-    DataError where less than a second of it is valid.
+    None where less than a second of it is valid.
     """
     total, count, block = np.zeros((signal.spec.n_chans,) * 2), 0, max(1, round(BLOCK_S * signal.spec.sfreq))
     for at in range(0, signal.n_times, block):
         end = min(at + block, signal.n_times)
         x = signal.read(at, end)[:, signal.valid(at, end)].astype(np.float64)
         total, count = total + x @ x.T, count + x.shape[1]
-    if count < LEAST_S * signal.spec.sfreq:
-        raise DataError(f"{count} valid samples are too few for a covariance", allowed=f"{LEAST_S:g} s or more")
-    return total / count
+    return total / count if count >= LEAST_S * signal.spec.sfreq else None
 
 
 def mean_covariance(each: Iterable[tuple[str, Covariance]]) -> tuple[Covariance, int]:
@@ -50,7 +48,10 @@ def mean_covariance(each: Iterable[tuple[str, Covariance]]) -> tuple[Covariance,
     for who, matrix in each:
         people.setdefault(who, []).append(matrix)
     if not people:
-        raise DataError("No recordings to make a reference of", remedy="Give the sessions of the training people")
+        raise DataError(
+            "No recordings to make a reference of",
+            allowed=f"sessions of the training people with {LEAST_S:g} s of valid signal or more",
+        )
     means = [np.mean(matrices, 0) for matrices in people.values()]
     power = [max(float(np.trace(m)), 1e-300) for m in means]
     return np.asarray(np.mean([m / p for m, p in zip(means, power, strict=True)], 0) * np.mean(power)), len(people)
@@ -59,14 +60,17 @@ def mean_covariance(each: Iterable[tuple[str, Covariance]]) -> tuple[Covariance,
 def write_reference(folder: Path, sessions: Sequence[Path]) -> None:
     """Write the reference of a package from the cleaned sessions of its training people.
 
-    sessions : files that a `prepare` stage wrote with the package's chain.
+    sessions : files that a `prepare` stage wrote with the package's chain. Those with less than a second of valid
+    signal are left out; DataError where none is left.
     """
     from ..recordings import read
 
     def each() -> Iterable[tuple[str, Covariance]]:
         for path in sessions:
             with read(path) as session:
-                yield session.subject, covariance(session.signal)
+                found = covariance(session.signal)
+            if found is not None:
+                yield session.subject, found
 
     matrix, people = mean_covariance(each())
     save_reference(folder, matrix, people=people)

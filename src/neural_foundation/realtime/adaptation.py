@@ -4,8 +4,9 @@ Shapes: C channels of the cleaned signal, K classes, T tokens, M kept decisions.
 
 At each full `every_s` of the raw stream, and nowhere else, it takes in the feedback that has come, brings the channels
 nearer to a reference (`adaptation_alignment`), moves scale and bias of the logits (`adaptation_readout`), and asks the
-guard (`guard`) whether the adapted decoder is worse than the frozen one. So how the stream is cut changes nothing, and
-feedback may come at any time within the same `every_s`. The network's own weights are never touched.
+guard (`guard`) whether to go back: of feedback, whether decisions err more than the frozen decoder's; of the signal,
+whether the covariance fits the reference less well than it would unaligned. So how the stream is cut changes nothing,
+and feedback may come at any time within the same `every_s`. The network's own weights are never touched.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from pydantic import Field
 
 from ..core.errors import DataError, PackageError
 from ..core.specs import SignalSpec, Spec
-from ..core.stream import Chunk, State, join
+from ..core.stream import Chunk, State, copy_state, join
 from ..models.package import Package
 from ..models.reference import checked, load_reference
 from . import adaptation_readout as readout
@@ -35,6 +36,7 @@ PENDING = 256  # outcomes that wait for the stream to reach them
 LOUD = 3.0  # times the running power: a louder block counts as one of that power
 LONGEST_WAIT = 64  # times wait_s
 CONFIRM_BLOCKS = 60
+FLAGS = "valid", "told"  # of a kept decision: may it be judged; was an outcome counted for it
 
 
 class Adaptation(Spec):
@@ -58,7 +60,7 @@ class Adaptation(Spec):
     match_s: float = Field(1.0, gt=0, description="feedback speaks of the last decision, if it is no older than this")
     keep_s: float = Field(120.0, gt=0, description="feedback may come so late")
     false_rollback: float = Field(
-        0.1, gt=0, lt=1, description="chance of ever going back although the adapted decoder is not worse"
+        0.1, gt=0, lt=1, description="chance of a first rollback without cause; half of it for each of the two tests"
     )
     confirm: int = Field(10, ge=1, description="outcomes after which what was not worse is a good state")
     wait_s: float = Field(60.0, ge=0, description="no updates so long after a rollback; twice as long after the next")
@@ -149,7 +151,7 @@ class AdaptingDecoder(LiveDecoder):
             "mix": np.eye(c),
             "mixed": False,
             "readout": readout.fresh(k),
-            "tokens": {**tokens, "sample": np.zeros(m, np.int64), "valid": np.zeros(m, np.bool_), "n": 0},
+            "tokens": {**tokens, "sample": np.zeros(m, np.int64), **{n: np.zeros(m, np.bool_) for n in FLAGS}, "n": 0},
             "pending": {"sample": np.zeros(PENDING, np.int64), "right": np.zeros(PENDING, np.int64), "n": 0},
             "good": _nothing(c, k),
             "tried": _nothing(c, k),
@@ -169,12 +171,30 @@ class AdaptingDecoder(LiveDecoder):
         """Return the tokens that the chain's look-ahead still held back when the stream ended."""
         return self._decided(self.chain.flush(state["chain"]), state)
 
-    def reset(self, state: State) -> State:
-        """Return a state whose model starts a trial at the next sample; the chain goes on, and what was learned."""
-        state["frozen"] = self.frozen.reset(state["frozen"])
+    def reset(self, state: State, at: int | None = None) -> State:
+        """Return a state whose model starts a trial at the next raw sample; the chain goes on, and what was learned."""
+        at = round(state["n_raw"] * self.chain.output.sfreq / self.input.sfreq) if at is None else at
+        state["frozen"] = self.frozen.reset(state["frozen"], at)
         if self.settings.alignment:
-            state["adapted"] = self.adapted.reset(state["adapted"])
+            state["adapted"] = self.adapted.reset(state["adapted"], at)
         return state
+
+    def anew(self, state: State) -> State:
+        """Return the state to begin with after a gap: samples count from 0 again, and what was learned stays.
+
+        Outcomes of decisions before the gap that have not been taken in are lost.
+        """
+        n, learned, judged = state["n_raw"], state["readout"], state["guard"]
+        self._write(state, "gap", outcomes_lost=state["pending"]["n"])
+        kept = {name: state[name] for name in ("cov", "reference", "mix", "mixed", "good", "tried")}
+        since = {"since": 0, "wait_until": max(0, judged["wait_until"] - n)}
+        fresh = {"readout": {**learned, "sample": learned["sample"] - n}, "guard": {**judged, **since}}
+        return {**self.start(), **copy_state({**kept, **fresh})}
+
+    def moved(self, state: State) -> bool:
+        """Return whether the readout changes probabilities: sets of classes then no longer hold what they promise."""
+        learned = state["readout"]
+        return bool(learned["scale"] != 1.0 or learned["bias"].any())
 
     def last_samples(self, state: State, n: int) -> NDArray[np.int64]:
         ends: NDArray[np.int64] = state["ends"]
@@ -253,9 +273,8 @@ class AdaptingDecoder(LiveDecoder):
 
     def _read(self, base: Chunk, state: State) -> Float:
         """Return the probabilities (T, K) after the readout; what is not valid stays as it is."""
-        probability = np.asarray(base.values, np.float64).T
-        learned = state["readout"]
-        if not len(probability) or (learned["scale"] == 1.0 and not learned["bias"].any()):
+        probability, learned = np.asarray(base.values, np.float64).T, state["readout"]
+        if not len(probability) or not self.moved(state):
             return probability
         changed = readout.apply(readout.centred(probability), learned["scale"], learned["bias"])
         return np.where(base.valid[:, None], changed, probability)
@@ -266,6 +285,7 @@ class AdaptingDecoder(LiveDecoder):
         for name, rows in (("frozen", frozen), ("base", base), ("said", said)):
             tokens[name][at] = rows[len(rows) - n :]
         tokens["sample"][at], tokens["valid"][at] = state["ends"][len(said) - n :], valid[len(said) - n :]
+        tokens["told"][at] = False
         tokens["n"] += len(said)
 
     # ---- updates ---------------------------------------------------------------------------------------------------
@@ -296,12 +316,16 @@ class AdaptingDecoder(LiveDecoder):
         return np.array([n in flat for n in self.chain.output.ch_names])
 
     def _heard(self, sample: int, right: int, state: State) -> None:
-        """Compare what was said with what was right, then learn from it."""
+        """Compare what was said with what was right, then learn from it; of a decision, the first outcome counts."""
         i = self._said_at(sample, state)
         if i is None:
             self._write(state, "feedback ignored", of=sample, why="no decision to match")
             return
         tokens, judged = state["tokens"], state["guard"]
+        if tokens["told"][i]:
+            self._write(state, "feedback ignored", of=sample, why="that decision has its outcome")
+            return
+        tokens["told"][i] = True
         if tokens["sample"][i] > judged["since"]:
             wrong = [float(tokens[n][i].argmax() != right) for n in ("said", "frozen")]
             verdict = self._judge(judged["heard"], wrong[0] - wrong[1], self.settings.confirm)
@@ -343,7 +367,10 @@ class AdaptingDecoder(LiveDecoder):
             self._align(lost, state)
 
     def _worse_fit(self, now: Float, state: State) -> bool:
-        """Return whether blocks, each before it is learned from, show that alignment leads away from the reference."""
+        """Return whether blocks, each before it is learned from, show that alignment leads away from the reference.
+
+        That tests how the covariance fits, not whether decisions are worse.
+        """
         mix, reference = state["mix"], state["reference"]["cov"]
         difference = guard.closer(guard.misfit(now, reference), guard.misfit(mix @ now @ mix.T, reference))
         verdict = self._judge(state["guard"]["seen"], difference, CONFIRM_BLOCKS)
@@ -387,7 +414,8 @@ class AdaptingDecoder(LiveDecoder):
     # ---- the guard -------------------------------------------------------------------------------------------------
 
     def _judge(self, test: State, difference: float, confirm: int) -> str:
-        return guard.judge(test, difference, alpha=self.settings.false_rollback, confirm=confirm)
+        """Return a test's verdict; there are two, so each may err half as often (Bonferroni)."""
+        return guard.judge(test, difference, alpha=self.settings.false_rollback / 2, confirm=confirm)
 
     def _confirm(self, state: State) -> None:
         """What was in force at the beginning of the span that just ended was not worse: it is a good state."""

@@ -23,6 +23,7 @@ from .adaptation import Adaptation, AdaptingDecoder
 from .adaptation_journal import Journal
 from .decision import LiveDecision
 from .live_model import LiveModel
+from .live_stream import LiveStream, Tokens
 
 Neural = NDArray[Any] | Chunk
 Feedback = tuple[int | float, int | str] | None
@@ -36,6 +37,8 @@ class PlasticityAdapter:
     model : a package folder, an opened package, a `LiveModel`, or whatever has a `package`.
     settings : how it adapts; a dict is read as one. reference : the covariance to steer back to, from `snapshot()`.
     journal : file of the lineage journal; None keeps none. signal : what the stream is, the package's by default.
+    bridge_s : samples that are missing between two `Chunk`s are stepped over up to this, as not valid; after more the
+        decoder begins anew, and keeps what it learned.
 
     One adapter holds one stream; `state` can be saved (`core.stream.save_state`), put back, and gone on from.
 
@@ -53,12 +56,13 @@ class PlasticityAdapter:
         reference: NDArray[np.float64] | None = None,
         journal: Path | str | None = None,
         signal: SignalSpec | None = None,
+        bridge_s: float = 1.0,
     ) -> None:
         self.model = _opened(model)
         chosen = Adaptation.model_validate(settings or {}) if not isinstance(settings, Adaptation) else settings
         self.decoder = AdaptingDecoder(self.model, signal, settings=chosen, reference=reference)
         self.classes = self.model.classes
-        self.state: State = self.decoder.start()
+        self.stream = LiveStream(self.decoder, self.model.facts.confidence, bridge_s=bridge_s)
         if journal is not None:
             self.decoder.journal = Journal(journal, self.model.digest)
             self.decoder.journal.append("begin", sample=0, settings=chosen.model_dump(mode="json"))
@@ -80,27 +84,35 @@ class PlasticityAdapter:
         """
         return Adapting(self, neural_stream, feedback_stream)
 
+    @property
+    def state(self) -> State:
+        """The decoder's state, and under `counts` how far the stream has come."""
+        return {**self.stream.state, "counts": np.array(self.stream.counts, np.int64)}
+
+    @state.setter
+    def state(self, state: State) -> None:
+        own = {name: value for name, value in state.items() if name != "counts"}
+        self.stream.go_on(own, state["counts"].tolist())
+
     def step(self, values: Neural) -> list[LiveDecision]:
-        """Return the decisions on the tokens that a chunk completes."""
-        chunk = self._chunk(values)
-        out, self.state = self.decoder.step(chunk, self.state)
-        return self._decisions(out)
+        """Return the decisions on the tokens that a chunk completes; StreamError for a `Chunk` of what has passed."""
+        return self._decisions(self.stream.take(self._chunk(values)))
 
     def feedback(self, when: float, right: int | str) -> None:
         """Say which class was right at a raw sample (int) or a time in seconds (float)."""
-        self.state = self.decoder.feedback(self.sample(when), self._class(right), self.state)
+        self.stream.feedback(self.sample(when), self._class(right))
 
     def reset(self) -> None:
         """Start a trial at the next sample."""
-        self.state = self.decoder.reset(self.state)
+        self.stream.reset()
 
     def snapshot(self) -> NDArray[np.float64]:
         """Return the mean covariance of the cleaned signal so far: another day's `reference`."""
-        return self.decoder.snapshot(self.state)
+        return self.decoder.snapshot(self.stream.state)
 
     def flush(self) -> list[LiveDecision]:
         """Return the decisions that the look-ahead held back when the stream ended."""
-        return self._decisions(self.decoder.flush(self.state))
+        return self._decisions(self.stream.flush())
 
     def close(self) -> None:
         """Close the journal, if there is one."""
@@ -130,26 +142,10 @@ class PlasticityAdapter:
         n = self.decoder.input.n_chans
         if array.ndim != 2 or array.shape[0] != n:
             raise SignalMismatchError(f"A sample has shape {np.shape(values)}", allowed=f"({n},) or ({n}, n_times)")
-        return Chunk.of(array, self.state["n_raw"])
+        return Chunk.of(array, self.stream.n_samples)
 
-    def _decisions(self, out: Chunk) -> list[LiveDecision]:
-        probability, sets, silent = out.values, None, np.zeros(out.n_times, np.bool_)
-        confidence = self.model.facts.confidence
-        if confidence is not None and out.n_times:
-            probability, sets, silent = confidence.apply(probability)
-        samples, rate = self.decoder.last_samples(self.state, out.n_times), self.decoder.input.sfreq
-        return [
-            LiveDecision(
-                token=out.start + i,
-                sample=int(s),
-                time_s=float(s) / rate,
-                decision=None if silent[i] else self.classes[int(probability[:, i].argmax())],
-                probability=dict(zip(self.classes, probability[:, i].tolist(), strict=True)),
-                valid=bool(out.valid[i]),
-                set=() if sets is None else tuple(np.array(self.classes)[sets[:, i]].tolist()),
-            )
-            for i, s in enumerate(samples)
-        ]
+    def _decisions(self, tokens: list[Tokens]) -> list[LiveDecision]:
+        return [d for some in tokens for d in some.decisions(self.classes, self.decoder.input.sfreq)]
 
 
 class Adapting:
@@ -189,7 +185,8 @@ class Adapting:
 
     def _take(self, outcomes: Iterator[Feedback], values: Neural) -> None:
         """Hand on the outcomes up to the end of the coming chunk."""
-        end = self._adapter.state["n_raw"] + self._adapter._chunk(values).n_times
+        chunk = self._adapter._chunk(values)
+        end = chunk.start + chunk.n_times
         while True:
             if self._next is None:
                 self._next = next(outcomes, None)

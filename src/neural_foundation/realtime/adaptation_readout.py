@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.stream import State
+from ..models.linear import softmax
 
 Float = NDArray[np.float64]
 KEPT = 128  # outcomes
@@ -49,16 +50,6 @@ def centred(probability: Float) -> Float:
 def apply(logits: Float, scale: float, bias: Float) -> Float:
     """Return the probabilities (..., K) of centred logits (..., K) after the readout."""
     return softmax(scale * logits + bias)
-
-
-def matrices(state: State) -> tuple[Float, Float]:
-    """Return the readout as a decoder takes it: matrix (K, K) and bias (K,)."""
-    return state["scale"] * np.eye(len(state["bias"])), state["bias"]
-
-
-def softmax(logits: Float) -> Float:
-    raised = np.exp(logits - logits.max(-1, keepdims=True))
-    return np.asarray(raised / raised.sum(-1, keepdims=True))
 
 
 def remember(state: State, logits: Float, right: int, sample: int) -> None:

@@ -1,4 +1,4 @@
-"""Is the adapted decoder worse than the frozen one? A test that may be looked at after each outcome.
+"""Is the adapted worse than the frozen? A test that may be looked at after each outcome.
 
 Each outcome gives d in [-1, 1]: the loss of the adapted minus that of the frozen, both said before the truth was known.
 Under "the adapted is not worse" the mean of d, given the past, is at most 0. Whoever bets a share of his wealth on
@@ -8,6 +8,11 @@ d > 0 then gains nothing on average, so that the chance that his wealth ever gro
 The wealth is spread over several stakes, and over when the adapted began to be worse: outcome t receives a share of
 1 / (t (t + 1)) to bet from there on. So long good times do not make the test blind to a later harm. A loss of 0 or 1
 (was the decision wrong?) gives d = 0 where both are right or both are wrong.
+
+The promise is no better than "given the past". One outcome told ten times is one outcome: whoever calls counts it once.
+Outcomes within a trial resemble one another, and so do seconds of signal: given the first the others are foreseen, and
+alpha is then only a nominal level. For one outcome a trial it holds. Of d from `misfit`, the test says whether a
+covariance fits the reference, nothing of decisions. After a rollback a test begins anew, with alpha anew.
 
 State (all float64): `wealth` (n_stakes,), `n` outcomes, `span_n` and `span_sum` since the adapted was last confirmed.
 """

@@ -15,6 +15,7 @@ from ..core.errors import SpecError, StreamError
 from ..core.specs import SignalSpec
 from ..core.stream import Chunk
 from ..models.package import FACTS, GRAPH, WEIGHTS, Package
+from ..models.reference import REFERENCE
 from .decoder import LiveDecoder, StreamDecoder, matching
 from .engine import open_graph
 
@@ -26,7 +27,8 @@ class LiveModel:
     """An opened package and what its decoders share.
 
     `device` : where it decodes, 'cpu' or 'cuda:n'. `step_s` : seconds that one token takes there. `digest` : SHA-256 of
-    facts, weights and graph, hex: a saved state goes on only under the digest it was saved with, on any device.
+    facts, weights, graph and reference, hex: a saved state goes on only under the digest it was saved with, on any
+    device.
 
     Raises
     ------
@@ -126,7 +128,7 @@ def _step_s(decoder: LiveDecoder, hop_s: float) -> float:
 def digest(folder: Path) -> str:
     """Return the SHA-256 of what decides what a package decodes, hex."""
     total: Any = hashlib.sha256()
-    for name in (FACTS, WEIGHTS, GRAPH):
+    for name in (FACTS, WEIGHTS, GRAPH, REFERENCE):
         if (folder / name).is_file():
             total.update(name.encode())
             with (folder / name).open("rb") as file:

@@ -18,7 +18,7 @@ from ..core.errors import StreamError
 from ..core.specs import SignalSpec, Spec
 from ..core.stream import Chunk, State, copy_state
 from .watch_input import InputWatch, is_counts
-from .watch_output import TRAINED, OutputWatch
+from .watch_output import OutputWatch
 from .watch_quality import QualityWatch
 from .watch_rate import RateWatch
 from .watch_spectra import Spectra
@@ -46,7 +46,7 @@ NONE: tuple[Alarm, ...] = ()
 
 
 class WatchSettings(Spec):
-    """Mean seconds between false alarms of each detector."""
+    """Mean seconds between false alarms of each detector, at least: whatever is asked for, one hop alone is no alarm."""
 
     input_s: float = Field(3600.0, gt=0, description="of the input")
     output_s: float = Field(3600.0, gt=0, description="of the decisions")
@@ -59,7 +59,7 @@ class Watch:
 
     Parameters
     ----------
-    facts : of the package; its classes and, where `trained` holds "decisions" (see `decision_facts`), how it decided.
+    facts : of the package; its classes count.
     signal : what the raw chunks are.
     settings : how seldom each detector may be wrong.
     """
@@ -71,7 +71,7 @@ class Watch:
         self._spectra = Spectra(signal, counts=is_counts(signal))
         self._input = InputWatch(signal, self._spectra, settings.input_s)
         self._quality = QualityWatch(signal, self._spectra, settings.quality_s, counts=is_counts(signal))
-        self._output = OutputWatch(classes, settings.output_s, trained=facts.trained.get(TRAINED))
+        self._output = OutputWatch(classes, settings.output_s)
         self._rate = RateWatch(signal.sfreq, settings.rate_s)
         self._size = self._spectra.n_times
         self._buffer = np.zeros((signal.n_chans, self._size), np.float32)
@@ -150,11 +150,10 @@ class Watch:
         """
         quality, measured = self._state["quality"], self._measured()
         lights: dict[str, dict[str, Any]] = {k: self._light(k) for k in KINDS}
-        sums = quality["shares"]["sums"]
-        lights["quality"]["score"] = float(sums.max() / self._quality.shares.limit)
+        lights["quality"]["score"] = self._quality.score(quality)
         lights["quality"]["share"] = self._quality.share(quality)
         lights["quality"]["bad"] = self._quality.bad(quality)
-        on = bool(quality["shares"]["on"].any())
+        on = bool(self._quality.on(quality).any())
         lights["quality"]["light"] = "alarm" if on else "warn" if lights["quality"]["score"] > WARN else "ok"
         lights["rate"]["sfreq"] = None if np.isnan(measured) else measured
         return lights

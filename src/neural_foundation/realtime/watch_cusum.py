@@ -17,6 +17,7 @@ from ..signals.drift import limit
 
 Float = NDArray[np.float64]
 LARGEST = 6.0  # what one hop may add, in standard deviations beyond the allowance: an artefact alone is no change
+ONE_HOP = 0.9  # of the limit: the most that one hop may add where the limit is low
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,8 @@ class Cusum:
 
     - Features differ in what is let be: `allowance` in standard deviations, and `least` in the features' own units,
       for slow changes that brains make by themselves. The larger of both counts.
-    - Not the deviation is clipped, but what a hop adds: at 4 beyond the allowance.
+    - Not the deviation is clipped, but what a hop adds: at `LARGEST` beyond the allowance, and at `ONE_HOP` of the
+      limit, so that one hop from rest is never an alarm, whatever the run length.
     - The correlation of a hop with the next is taken `more_errors` standard errors larger than estimated.
     - `robust: False` takes means and standard deviations, for features that are seldom artefacts.
 
@@ -57,6 +59,7 @@ class Cusum:
         self._allowance, self._least, self._floor = (np.broadcast_to(x, (n,)) for x in (allowance, least, floor))
         self._error = NormalDist().inv_cdf(1 - 1 / (4 * n)) / np.sqrt(enough)
         self.limit = limit(float(self._allowance.min()), run_length * 2 * n)
+        self._most = min(LARGEST, ONE_HOP * self.limit)
 
     def fresh(self) -> State:
         """Return the state before the first hop."""
@@ -68,18 +71,12 @@ class Cusum:
             "sums": np.zeros((2, self.n)),
         }
 
-    def known(self, centre: Float, spread: Float) -> State:
-        """Return the state of one that needs no reference of its own."""
-        state = self.fresh()
-        state.update(n_ring=self.enough, centre=np.array(centre, float), spread=np.maximum(spread, self._floor))
-        return state
-
     def learning(self, state: State) -> bool:
         """Return whether the reference is not there yet."""
         return bool(state["n_ring"] < self.enough)
 
-    def take(self, features: Float, state: State, *, relearn: bool = True) -> Heard:
-        """Add one hop; an alarm is a score of 1 or more, after which a new reference begins (`relearn`)."""
+    def take(self, features: Float, state: State) -> Heard:
+        """Add one hop; an alarm is a score of 1 or more, after which a new reference begins."""
         if self.learning(state):
             self._learn(features, state)
             return Heard(0.0)
@@ -87,11 +84,11 @@ class Cusum:
         allow = np.maximum(
             self._allowance + (1.25 if self._robust else 1.0) * self._error, self._least / state["spread"]
         )
-        sums = np.maximum(0.0, state["sums"] + np.minimum(np.stack([z, -z]) - allow, LARGEST))
+        sums = np.maximum(0.0, state["sums"] + np.minimum(np.stack([z, -z]) - allow, self._most))
         state["sums"] = sums
         side, index = divmod(int(sums.argmax()), self.n)
         heard = Heard(float(sums[side, index]) / self.limit, index, side == 0)
-        if heard.score >= 1 and relearn:
+        if heard.score >= 1:
             state["sums"], state["n_ring"] = np.zeros_like(sums), 0
         return heard
 
@@ -128,12 +125,12 @@ class Shares:
 
     The log likelihood ratio of yes in `often` of the hops against `seldom`. For verdicts of independent hops with a
     share of at most `seldom`, the mean time to a false alarm is at least exp(limit) hops (Lorden 1971,
-    doi:10.1214/aoms/1177693055), so the limit is log(n * run_length).
+    doi:10.1214/aoms/1177693055), so the limit is log(n * run_length), or more, where one yes would otherwise reach it.
     """
 
     def __init__(self, n: int, *, run_length: float, seldom: float = 0.02, often: float = 0.5) -> None:
-        self.n, self.limit = n, log(max(n * run_length, 2.0))
         self._yes, self._no = log(often / seldom), log((1 - often) / (1 - seldom))
+        self.n, self.limit = n, max(log(max(n * run_length, 2.0)), self._yes / ONE_HOP)
 
     def fresh(self) -> State:
         """Return the state before the first hop."""

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 def allowed(connection: HTTPConnection, service: Service, scope: str) -> Principal:
     """Return who asks, if they may; AccessError (401, 403) else."""
     _same_origin(connection, service)
-    given = credential_of(connection.headers, connection.scope.get("subprotocols", ()), connection.url.query)
+    query = connection.scope.get("query_string", b"").decode("latin-1")  # `connection.url` fails on an odd Host
+    given = credential_of(connection.headers, connection.scope.get("subprotocols", ()), query)
     principal = service.access.principal(given)
     service.access.require(principal, scope)
     return principal
@@ -32,11 +33,19 @@ def _same_origin(connection: HTTPConnection, service: Service) -> None:
     if service.access.open and not service.settings.open_to_all and _name(f"//{host}") not in LOOPBACK:
         raise AccessError(403, f"The host '{host[:100]}' is not this machine", remedy="Use localhost, or keys")
     origin = connection.headers.get("origin")
-    if origin is None or origin in service.settings.origins or urlsplit(origin).netloc == host:
+    if origin is None or origin in service.settings.origins or (host and _place(origin) == host):
         return
     raise AccessError(
         403, f"Pages of the origin '{origin[:100]}' may not connect", remedy="Name it in the server's 'origins'"
     )
+
+
+def _place(origin: str) -> str:
+    """Return the host and port of an origin, '' where it is none."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return ""
 
 
 def _name(address: str) -> str:

@@ -12,6 +12,7 @@ from ..core.kinds import spec_error
 from ..core.specs import SignalSpec, Spec
 from .protocol import FORMAT_VERSION, ProtocolError
 
+SMALLEST_STEP = 1e-12  # volts: no amplifier resolves less, and its square is still a normal float32
 LONGEST = 1 << 18  # bytes; a thousand channels with positions are about 100 kB
 
 
@@ -28,7 +29,7 @@ class Hello(Spec):
     task: str = Field("", max_length=200, description="what to decode; '' where the server has one task alone")
     signal: SignalSpec | None = None
     dtype: Literal["float32", "int16"] = "float32"
-    step: float = Field(0.0, ge=0, description="volts per unit of int16")
+    step: float = Field(0.0, ge=0, le=1, description="volts per unit of int16, 1e-12 to 1")
     answer: Literal["token", "block"] = "token"
     adapt: bool = Field(False, description="let the decoder adapt to this stream, where the server allows it")
     resume: str = Field("", max_length=200)
@@ -38,6 +39,8 @@ class Hello(Spec):
     def _has_a_step(self) -> Hello:
         if self.dtype == "int16" and not self.step:
             raise ValueError("int16 samples need 'step', the volts of one unit")
+        if 0 < self.step < SMALLEST_STEP:
+            raise ValueError(f"'step' is {self.step:g} V; a unit has {SMALLEST_STEP:g} to 1 V")
         return self
 
 

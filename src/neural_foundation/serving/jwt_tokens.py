@@ -23,6 +23,7 @@ from .keys import SCOPES, Watched, private
 
 Algorithm = Literal["HS256", "RS256", "ES256", "EdDSA"]
 SHORTEST_SECRET = 32  # bytes; RFC 7518, 3.2: as long as the hash
+LONGEST_SUBJECT = 256  # characters; a cut one could be another's
 SHORTEST_RSA = 2048  # bits; RFC 7518, 3.3
 _SOURCES = ("secret_env", "secret_file", "public_key", "jwks")
 
@@ -107,9 +108,10 @@ class Tokens:
         words = given.split() if isinstance(given, str) else given if isinstance(given, list) else []
         scopes = frozenset(w for w in words if isinstance(w, str)) & frozenset(SCOPES)
         ends = float(payload["exp"]) + self._settings.leeway_s
-        if not math.isfinite(ends) or not payload["sub"]:
+        name = str(payload["sub"])
+        if not math.isfinite(ends) or not 0 < len(name) <= LONGEST_SUBJECT:
             raise ValueError("a claim is not usable")
-        return Claims(str(payload["sub"])[:100], scopes, ends)
+        return Claims(name, scopes, ends)
 
 
 def _jwt() -> Any:

@@ -192,7 +192,8 @@ def _alone(path: Path) -> Iterator[None]:
 def new_key(path: Path, name: str, scopes: Sequence[str], expires_days: float | None = None) -> tuple[str, Key]:
     """Add a key to the file, which is made where it is missing; return its text, which is nowhere else, and its entry.
 
-    Raises SpecError for a scope or name that is not allowed, StoreError where the file cannot be used.
+    Raises SpecError for a scope or name that is not allowed or in use (who has a name owns the connections of it),
+    StoreError where the file cannot be used.
     """
     if not scopes or not set(scopes) <= set(SCOPES):
         given = ", ".join(scopes) or "no scope"
@@ -202,6 +203,7 @@ def new_key(path: Path, name: str, scopes: Sequence[str], expires_days: float | 
     secret, now = secrets.token_urlsafe(32), datetime.now(UTC).replace(microsecond=0)
     with _alone(Path(path)):
         old = read(path).keys if path.exists() else ()
+        _unused(name, old)
         entry = {
             "id": _free_id({k.id for k in old}),
             "name": name,
@@ -216,6 +218,15 @@ def new_key(path: Path, name: str, scopes: Sequence[str], expires_days: float | 
             raise spec_error("key", error, Key) from None
         write(path, [*old, key])
     return f"nf_{key.id}_{secret}", key
+
+
+def _unused(name: str, keys: Sequence[Key]) -> None:
+    other = next((k for k in keys if k.name == name), None)
+    if other is not None:
+        raise SpecError(
+            f"The name '{name}' is that of the key {other.id}, and its connections would be shared",
+            remedy=f"Give another name, or first run: neural-foundation key revoke {other.id}",
+        )
 
 
 def _free_id(taken: set[str]) -> str:

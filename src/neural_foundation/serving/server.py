@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 
-from ..core.errors import MissingExtraError, StoreError
+from ..core.errors import MissingExtraError, SpecError, StoreError
 from .settings import ServeSettings
 
 BACKLOG = 2048
@@ -17,13 +19,51 @@ UNREAD = 128 << 10  # bytes that the kernel holds for a client that does not rea
 
 
 def configured(settings: ServeSettings) -> Any:
-    """Return a uvicorn server of these settings; MissingExtraError without the extra 'serve'."""
+    """Return a uvicorn server of these settings.
+
+    MissingExtraError without the extra 'serve'; SpecError where the certificate and its key do not serve.
+    """
     try:
         import uvicorn
+        from uvicorn.protocols.http.h11_impl import H11Protocol
         from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
     except ImportError:
         raise MissingExtraError("uvicorn", "serve") from None
     from .app import create_app
+
+    check_tls(settings)
+
+    class Requests(H11Protocol):  # type: ignore[misc]
+        """Cuts off who does not finish the head of a request in time: before it, nobody can be asked for a key.
+
+        It is h11 wherever it runs, since httptools takes a head of any size.
+        """
+
+        _late: asyncio.TimerHandle | None = None
+
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            self._late = self.loop.call_later(settings.limits.hello_s, transport.abort)
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            if self.cycle is not None and not self.cycle.response_complete:
+                self._in_time()
+            elif self._late is None and self.transport.get_protocol() is self and not self.transport.is_closing():
+                self._late = self.loop.call_later(settings.limits.hello_s, self.transport.abort)
+
+        def handle_websocket_upgrade(self, event: Any) -> None:
+            self._in_time()
+            super().handle_websocket_upgrade(event)
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._in_time()
+            super().connection_lost(exc)
+
+        def _in_time(self) -> None:
+            if self._late is not None:
+                self._late.cancel()
+                self._late = None
 
     class Sockets(WebSocketsSansIOProtocol):  # type: ignore[misc]
         """Lets a route cut off at once a client that takes nothing, and cuts off who never asked for a socket."""
@@ -48,6 +88,7 @@ def configured(settings: ServeSettings) -> Any:
         app,
         host=settings.host,
         port=settings.port,
+        http=Requests,
         ws=Sockets,
         ws_max_size=limits.frame_bytes,
         ws_per_message_deflate=False,
@@ -55,11 +96,34 @@ def configured(settings: ServeSettings) -> Any:
         access_log=False,
         server_header=False,
         backlog=BACKLOG,
+        timeout_keep_alive=math.ceil(limits.hello_s),
         timeout_graceful_shutdown=max(1, round(limits.drain_s)),
         ssl_certfile=settings.tls_certificate,
         ssl_keyfile=settings.tls_key,
     )
     return Server(config)
+
+
+def check_tls(settings: ServeSettings) -> None:
+    """Raise SpecError where the certificate and its key cannot be read or are not of each other."""
+    if settings.tls_certificate is None or settings.tls_key is None:
+        return
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(settings.tls_certificate, settings.tls_key, password=lambda: b"")  # asks nobody
+    except (OSError, ValueError) as error:
+        why = getattr(error, "reason", None) or getattr(error, "strerror", None) or type(error).__name__
+        raise SpecError(
+            f"TLS cannot be served with {settings.tls_certificate} and {settings.tls_key} ({why})",
+            allowed="a certificate chain and its own key, PEM, without a password",
+            remedy="Check both paths, and who may read them",
+        ) from None
+
+
+def address(settings: ServeSettings, opened: socket.socket) -> str:
+    """Return the address of a server that listens, as one types it."""
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return f"{'https' if settings.tls_key else 'http'}://{host}:{opened.getsockname()[1]}"
 
 
 def listening(settings: ServeSettings) -> socket.socket:
@@ -90,8 +154,7 @@ def served(settings: ServeSettings) -> Iterator[str]:
         try:
             while not server.started and thread.is_alive():
                 thread.join(0.01)
-            host, port = made.getsockname()[:2]
-            yield f"http://{host}:{port}"
+            yield address(settings, made)
         finally:
             server.should_exit = True
             thread.join()

@@ -16,18 +16,33 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 class Limits(Spec):
     """How much is too much. Each limit is a refusal with a reason, never a silent loss."""
 
-    connections: int = Field(64, ge=1, description="streams at a time; further ones are closed with 1013")
-    block_s: float = Field(1.0, gt=0, description="longest block of samples in one frame")
-    frame_bytes: int = Field(4 << 20, ge=1024, description="largest frame; a larger one is closed with 1009")
-    gap_s: float = Field(1.0, ge=0, description="missing samples up to this are masked, after more it starts anew")
-    hello_s: float = Field(5.0, gt=0, description="a client says hello within this time")
-    idle_s: float = Field(300.0, gt=0, description="a connection without a frame for so long is closed; it can resume")
-    send_s: float = Field(5.0, gt=0, description="a client that takes no answer for so long is cut off")
-    resume_s: float = Field(600.0, gt=0, description="the state of a broken connection is kept for so long")
-    snapshot_s: float = Field(1.0, gt=0, description="seconds of signal between saved states")
-    body_bytes: int = Field(16 << 20, ge=1024, description="largest body of a request")
-    infer: int = Field(2, ge=1, description="requests for inference at a time; 4 times as many wait, more get 429")
-    watchers: int = Field(16, ge=1, description="pages that watch at a time")
+    connections: int = Field(64, ge=1, le=10_000, description="streams at a time; further ones are closed with 1013")
+    block_s: float = Field(1.0, gt=0, le=60, description="longest block of samples in one frame")
+    frame_bytes: int = Field(
+        4 << 20, ge=1024, le=1 << 28, description="largest frame; a larger one is closed with 1009"
+    )
+    gap_s: float = Field(
+        1.0, ge=0, le=60, description="missing samples up to this are masked, after more it starts anew"
+    )
+    hello_s: float = Field(
+        5.0, gt=0, le=60, description="a client asks within this time: a request's head, a connection's hello"
+    )
+    idle_s: float = Field(
+        300.0, gt=0, le=86400, description="a connection without a frame for so long is closed; it can resume"
+    )
+    send_s: float = Field(5.0, gt=0, le=60, description="a client that takes no answer for so long is cut off")
+    resume_s: float = Field(600.0, gt=0, le=604800, description="the state of a broken connection is kept for so long")
+    snapshot_s: float = Field(1.0, gt=0, le=3600, description="seconds of signal between saved states")
+    body_bytes: int = Field(
+        4 << 20, ge=1024, le=1 << 26, description="largest body of a request; a larger one gets 413"
+    )
+    body_s: float = Field(20.0, gt=0, le=600, description="a body that takes longer to come gets 408")
+    pieces: int = Field(64, ge=1, le=10_000, description="pieces of signal in one request")
+    samples: int = Field(1 << 18, ge=1, le=1 << 24, description="samples in one request, of all pieces together")
+    infer: int = Field(
+        2, ge=1, le=64, description="requests for inference at a time; 4 times as many wait, more get 429"
+    )
+    watchers: int = Field(16, ge=1, le=1000, description="pages that watch at a time")
     drain_s: float = Field(4.0, gt=0, le=30, description="after SIGTERM, all is saved and closed in this time")
 
 
@@ -78,3 +93,8 @@ class ServeSettings(Spec):
     def secured(self) -> bool:
         """Whether a key or token is needed to come in."""
         return self.keys is not None or self.jwt is not None
+
+    @property
+    def in_the_clear(self) -> bool:
+        """Whether keys or tokens come over a network without TLS."""
+        return self.secured and self.tls_key is None and self.host not in LOOPBACK

@@ -150,6 +150,7 @@ class Serving:
                 while (message := await self.receive())["type"] != "websocket.disconnect":
                     pass
         except TimeoutError:
+            await self.close(1001, "no goodbye: resume to hear the last answer again")
             return False
         return bool(message.get("code") == 1000)
 

@@ -7,48 +7,76 @@ state, and all decisions on the way come back. For a stream that goes on, use `/
 from __future__ import annotations
 
 import asyncio
+import logging
+import math
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import orjson
 from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
 from numpy.typing import NDArray
+from starlette.requests import ClientDisconnect
 
 from .. import __version__
-from ..core.errors import NeuralFoundationError
+from ..core.errors import DataError, StreamError
 from ..core.stream import Chunk
 from ..realtime.decision import LiveDecision
 from ..realtime.live_model import LiveModel
 from ..realtime.live_stream import LiveStream
 from .door import allowed
 from .protocol import ProtocolError
+from .settings import Limits
 
 if TYPE_CHECKING:
     from .app import Service
 
 BLOCK = 4096  # samples a step
 WAITING = 4  # requests that wait, for each that runs
-TYPES = {"FP32": np.float32, "FP64": np.float64, "INT16": np.int16}
+TYPES = ("FP32", "FP64")
+STATUS = {"full": 429, "size": 413, "slow": 408}  # of the codes of errors; 400 for all others
+log = logging.getLogger(__name__)
 
 
 class Inference:
-    """Runs requests off the event loop, a few at a time; more than can wait are refused with 429."""
+    """Runs requests off the event loop, a few at a time; more than can wait are refused before their body is read."""
 
     def __init__(self, service: Service) -> None:
-        self._service, self._n = service, 0
-        self._slots = asyncio.Semaphore(service.settings.limits.infer)
+        self._limits, self._n = service.settings.limits, 0
+        self._slots = asyncio.Semaphore(self._limits.infer)
 
-    async def __call__(self, model: LiveModel, signal: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
-        most = self._service.settings.limits.infer
-        if self._n >= most * (1 + WAITING):
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """Hold a place among the requests that run or wait; ProtocolError 'full' where there is none."""
+        if self._n >= self._limits.infer * (1 + WAITING):
             raise ProtocolError("full", f"{self._n} requests run or wait", remedy="Try again later")
         self._n += 1
         try:
-            async with self._slots:
-                return await asyncio.to_thread(infer, model, signal)
+            yield
         finally:
             self._n -= 1
+
+    async def __call__(self, model: LiveModel, data: bytes) -> bytes:
+        """Return the answer to a body, parsed, decided and written in one worker thread."""
+        async with self._slots:
+            return await asyncio.to_thread(answered, model, data, self._limits)
+
+
+def answered(model: LiveModel, data: bytes, limits: Limits) -> bytes:
+    """Return the JSON that answers the JSON of a request; ProtocolError where it is not one.
+
+    ProtocolError 'signal' where its signal cannot be decoded.
+    """
+    body = _parsed(data)
+    signal, asked = _signal(body, model, limits), _asked(body, model)
+    try:
+        outputs = infer(model, signal)
+    except (DataError, StreamError) as error:
+        raise ProtocolError("signal", str(error)) from None
+    return _written(body, model, asked, outputs)
 
 
 def infer(model: LiveModel, signal: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
@@ -151,34 +179,54 @@ def metadata(model: LiveModel) -> dict[str, Any]:
 
 
 async def _answer(service: Service, model: LiveModel, request: Request) -> Response:
-    began, status = time.perf_counter(), "400"
+    """Answer a request for inference; every outcome is counted by the status that it is answered with."""
+    began, status = time.perf_counter(), 500
     try:
-        with service.span("infer", task=model.task):
-            body = await _body(request, service.settings.limits.body_bytes)
-            signal = _signal(body, model)
-            outputs = await service.inference(model, signal)
-        status = "200"
+        with service.span("infer", task=model.task), service.inference.place():
+            data = await _body(request, service.settings.limits)
+            written = await service.inference(model, data)
+        status = 200
+        return Response(written, media_type="application/json")
     except ProtocolError as error:
-        status = "429" if error.code == "full" else "400"
-        raise
-    except NeuralFoundationError as error:
-        raise ProtocolError("signal", str(error)) from None
+        status = STATUS.get(error.code, 400)
+        headers = {"retry-after": "1"} if status == 429 else {}
+        return JSONResponse({"error": str(error)}, status, headers)
+    except Exception:
+        log.exception("inference failed", extra={"event": "infer"})
+        return JSONResponse({"error": "The server failed on this request. Its log says why."}, 500)
     finally:
         service.metrics.infer_requests.labels(model.task, status).inc()
         service.metrics.infer_seconds.labels(model.task).observe(time.perf_counter() - began)
-    return Response(_written(body, model, outputs), media_type="application/json")
 
 
-async def _body(request: Request, most: int) -> dict[str, Any]:
-    """Return the request's JSON object; never more than `most` bytes are held."""
-    parts, n = [], 0
-    async for part in request.stream():
-        n += len(part)
-        if n > most:
-            raise ProtocolError("size", "The body is too large", allowed=f"{most} bytes")
-        parts.append(part)
+async def _body(request: Request, limits: Limits) -> bytes:
+    """Return the bytes of a request; never more than `body_bytes` are held, nor for longer than `body_s` waited for."""
+    said = request.headers.get("content-length", "")
+    if said.isdecimal() and int(said[:20]) > limits.body_bytes:
+        raise _too_large(limits)
+    data = bytearray()
     try:
-        body = orjson.loads(b"".join(parts))
+        async with asyncio.timeout(limits.body_s):
+            async for part in request.stream():
+                data += part
+                if len(data) > limits.body_bytes:
+                    raise _too_large(limits)
+    except TimeoutError:
+        raise ProtocolError("slow", f"The body did not come within {limits.body_s:g} s") from None
+    except ClientDisconnect:
+        raise ProtocolError("body", "The body ended early") from None
+    return bytes(data)
+
+
+def _too_large(limits: Limits) -> ProtocolError:
+    return ProtocolError(
+        "size", "The body is too large", allowed=f"{limits.body_bytes} bytes", remedy="Send fewer or shorter pieces"
+    )
+
+
+def _parsed(data: bytes) -> dict[str, Any]:
+    try:
+        body = orjson.loads(data)
     except orjson.JSONDecodeError as error:
         raise ProtocolError("body", f"The body is not JSON ({error})") from None
     if not isinstance(body, dict) or not isinstance(body.get("inputs"), list):
@@ -186,37 +234,70 @@ async def _body(request: Request, most: int) -> dict[str, Any]:
     return body
 
 
-def _signal(body: dict[str, Any], model: LiveModel) -> NDArray[np.float32]:
+def _signal(body: dict[str, Any], model: LiveModel, limits: Limits) -> NDArray[np.float32]:
     """Return the input (B, C, n) of a request; ProtocolError where it is not one."""
     given = [i for i in body["inputs"] if isinstance(i, dict) and i.get("name") == "signal"]
     if len(given) != 1 or len(body["inputs"]) != 1:
         raise ProtocolError("body", f"{len(body['inputs'])} inputs", allowed="one, named 'signal'")
     kind, shape, data = (given[0].get(n) for n in ("datatype", "shape", "data"))
-    n_chans = model.facts.raw.n_chans
-    if kind not in TYPES or kind == "INT16":
+    if kind not in TYPES:
         raise ProtocolError("body", f"datatype {str(kind)[:20]!r}", allowed="'FP32' or 'FP64', in volts")
+    n_chans = model.facts.raw.n_chans
     good = isinstance(shape, list) and len(shape) == 3 and all(type(d) is int and d > 0 for d in shape)
     if not isinstance(shape, list) or not good or shape[1] != n_chans:
         raise ProtocolError("body", f"shape {str(shape)[:60]}", allowed=f"[pieces, {n_chans}, samples]")
+    if shape[0] > limits.pieces or shape[0] * shape[2] > limits.samples:
+        raise ProtocolError(
+            "body",
+            f"{shape[0]} pieces of {shape[2]} samples",
+            allowed=f"{limits.pieces} pieces, {limits.samples} samples together",
+            remedy="Send several requests, or a stream",
+        )
+    return _numbers(data, shape)
+
+
+def _numbers(data: Any, shape: list[int]) -> NDArray[np.float32]:
+    """Return flat or nested lists as an array, some thousand at a time: one long conversion would hold up streams."""
+    n = math.prod(shape)
     try:
-        values = np.asarray(data, np.float64).reshape(shape)
-    except (TypeError, ValueError):
+        if isinstance(data, list) and len(data) == n:
+            values = np.empty(n, np.float64)
+            for at in range(0, n, BLOCK):
+                values[at : at + BLOCK] = data[at : at + BLOCK]
+        else:
+            values = np.asarray(data, np.float64)
+        values = values.reshape(shape)
+    except (TypeError, ValueError, OverflowError):
         raise ProtocolError("body", "'data' is not as many numbers as 'shape' says") from None
+    if np.abs(values).max(initial=0) > np.finfo(np.float32).max:
+        raise ProtocolError("body", "'data' holds numbers that are no volts", allowed="what fits in FP32")
     return values.astype(np.float32)
 
 
-def _written(body: dict[str, Any], model: LiveModel, outputs: dict[str, NDArray[Any]]) -> bytes:
-    """Return the response as JSON, with the outputs that were asked for."""
-    asked = [str(o.get("name")) for o in body.get("outputs") or [] if isinstance(o, dict)] or list(outputs)
-    unknown = [a[:40] for a in asked if a not in outputs]
+def _asked(body: dict[str, Any], model: LiveModel) -> list[str]:
+    """Return the names of the outputs that a request wants: all where it names none."""
+    known, given = [o["name"] for o in metadata(model)["outputs"]], body.get("outputs") or []
+    if not isinstance(given, list) or not all(isinstance(o, dict) for o in given):
+        raise ProtocolError("body", "'outputs' is not a list of objects", allowed='[{"name": "label"}, ...]')
+    asked = list(dict.fromkeys(str(o.get("name"))[:40] for o in given))
+    unknown = [a for a in asked if a not in known]
     if unknown:
-        raise ProtocolError("body", f"No output {unknown[0]!r}", allowed=", ".join(outputs))
+        raise ProtocolError("body", f"No output {unknown[0]!r}", allowed=", ".join(known))
+    return asked or known
+
+
+def _written(body: dict[str, Any], model: LiveModel, asked: list[str], outputs: dict[str, NDArray[Any]]) -> bytes:
+    """Return the response as JSON, with the outputs that were asked for."""
     kinds = {o["name"]: o["datatype"] for o in metadata(model)["outputs"]}
     written = [
-        {"name": n, "datatype": kinds[n], "shape": list(outputs[n].shape), "data": outputs[n].ravel().tolist()}
-        for n in asked
+        {"name": n, "datatype": kinds[n], "shape": list(outputs[n].shape), "data": _data(outputs[n])} for n in asked
     ]
     answer = {"model_name": model.task, "model_version": model.digest[:12], "outputs": written}
     if isinstance(body.get("id"), str):
         answer["id"] = body["id"][:200]
-    return orjson.dumps(answer)
+    return orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def _data(values: NDArray[Any]) -> Any:
+    flat = np.ascontiguousarray(values).ravel()
+    return flat.tolist() if flat.dtype == object else flat

@@ -2,7 +2,7 @@ from collections.abc import Iterator
 from typing import Literal
 
 import pytest
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from neural_foundation.core.errors import SpecError, UnknownKindError
 from neural_foundation.core.kinds import TABLES, KindTable, of, register
@@ -68,6 +68,20 @@ def test_what_names_no_kind_is_refused(table: KindTable, value: object) -> None:
     _fan(table)
     with pytest.raises(SpecError, match="names no kind"):
         table.parse(value)
+
+
+def test_what_a_kind_says_itself_comes_as_it_is(table: KindTable) -> None:
+    @register(table.room)
+    class Pair(Gadget):
+        kind: Literal["pair"] = "pair"  # type: ignore[assignment]
+
+        @model_validator(mode="after")
+        def _never(self) -> "Pair":
+            raise ValueError("which one? give 'left'")
+
+    with pytest.raises(SpecError) as caught:
+        table.parse("pair")
+    assert str(caught.value) == f"{table.room} 'pair': which one? give 'left'."
 
 
 def test_identity_keeps_fields_of_the_subclass_and_leaves_out_defaults_and_devices(table: KindTable) -> None:

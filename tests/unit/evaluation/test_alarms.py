@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from neural_foundation.core.errors import DataError
-from neural_foundation.evaluation.alarms import AlarmRule, Timeline, alarm_scores, outcome
+from neural_foundation.evaluation.alarms import AlarmRule, Timeline, alarm_scores, alarms, outcome
 
 RULE = AlarmRule(event="preictal", smooth_s=0, refractory_s=60, false_per_hour=1.0)
 
@@ -62,6 +62,34 @@ def test_a_threshold_is_set_on_the_others() -> None:
     made = alarm_scores([*quiet, noisy], RULE, seed=0)
     assert made["subjects"]["c"]["false"] > 50, "nobody told that this person's level is high at all times"
     assert made["subjects"]["a"]["foreseen"] == 1, "0.9 lies above what c forces on the others"
+
+
+def test_the_thresholds_stand_in_the_scores() -> None:
+    rng, never = np.random.default_rng(2), RULE.model_copy(update={"false_per_hour": 0.01})
+    lines = [line(n, rng.random(720)) for n in "abc"]
+    made = alarm_scores(lines, RULE, seed=0)
+    for one in lines:
+        threshold = made["subjects"][one.subject]["threshold"]
+        assert outcome(one, one.probability.round(9), threshold, RULE).false == made["subjects"][one.subject]["false"]
+    false = sum(outcome(one, one.probability.round(9), made["threshold"], RULE).false for one in lines)
+    assert false / made["hours"] <= 1.0
+    flat = [line(n, np.full(720, 0.5)) for n in "ab"]
+    made = alarm_scores(flat, never, seed=0)
+    assert made["threshold"] is made["subjects"]["a"]["threshold"] is None
+    json.dumps(made, allow_nan=False)
+
+
+def test_whoever_reads_the_decisions_raises_the_alarms_of_the_scores() -> None:
+    lines = [line(n, at(3300, 6900)) for n in "abc"]
+    scores = {"alarms": {"rule": RULE.model_dump(mode="json"), "models": {"warner": alarm_scores(lines, RULE, 0)}}}
+    end_s, probability = lines[0].end_s, lines[0].probability
+    rule = AlarmRule(**scores["alarms"]["rule"])
+    threshold = scores["alarms"]["models"]["warner"]["threshold"]
+    raised_s = alarms(end_s, probability, threshold, rule)
+    assert raised_s.tolist() == [3300.0, 6900.0]
+    smooth = rule.model_copy(update={"smooth_s": 20.0})
+    assert alarms(end_s, probability, 0.5, smooth).tolist() == [3300.0, 6900.0], "the mean of 0.9 and 0.1"
+    assert not len(alarms(end_s, probability, 0.51, smooth))
 
 
 def test_the_curve_rises_with_false_alarms() -> None:

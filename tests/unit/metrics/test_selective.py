@@ -49,8 +49,19 @@ def test_a_few_lucky_windows_are_not_enough():
     assert abstention_threshold(np.linspace(1, 0, 9), np.ones(9, bool), 0.1) == 0
 
 
+def test_answers_of_one_window_count_as_one():
+    confidence, right = np.linspace(1, 0, 40), np.arange(40) < 25
+    once = abstention_threshold(confidence, right, 0.2)
+    assert abstention_threshold(np.repeat(confidence, 7), np.repeat(right, 7), 0.2, per_window=7) == once
+    lucky = np.repeat(np.arange(40) == 0, 30)
+    assert abstention_threshold(np.repeat(confidence, 30), lucky, 0.1, per_window=30) == np.inf
+    assert np.isfinite(abstention_threshold(np.repeat(confidence, 30), lucky, 0.1)), "30 windows would be enough"
+
+
 def test_refusals():
     with pytest.raises(DataError, match="do not match"):
         risk_coverage(np.zeros(3), np.zeros(2))
     with pytest.raises(DataError, match="under 1"):
         abstention_threshold(np.zeros(3), np.zeros(3), 0.0)
+    with pytest.raises(DataError, match="0 answers a window"):
+        abstention_threshold(np.zeros(3), np.zeros(3), 0.1, per_window=0)

@@ -212,10 +212,23 @@ class TestFit:
 
     def test_several_decisions_a_window_count_as_one_window(self) -> None:
         p, target, people = drawn(200)
-        one = fit_confidence(p, target, people)
-        same = fit_confidence(np.repeat(p[:, None], 5, 1), target, people)
-        assert same.model_copy(update={"temperature": one.temperature}) == one
-        assert same.temperature == pytest.approx(one.temperature)
+        for abstain in ("set", "risk"):
+            one = fit_confidence(p, target, people, abstain=abstain, risk=0.3)
+            same = fit_confidence(np.repeat(p[:, None], 5, 1), target, people, abstain=abstain, risk=0.3)
+            assert same.least == pytest.approx(one.least)
+            assert same.model_copy(update={"temperature": one.temperature, "least": one.least}) == one
+            assert same.temperature == pytest.approx(one.temperature)
+        assert 0 < one.least < 1
+
+    def test_one_lucky_window_of_many_tokens_is_one_window(self) -> None:
+        sure = np.full((40, 30, 2), 0.5)
+        sure[0] = [0.93, 0.07]
+        target = np.r_[0, np.arange(39) % 2]
+        sure[1:, :, 0] += 0.01 * (2 * target[1:, None] - 1)  # all others are wrong, and unsure
+        sure[1:, :, 1] = 1 - sure[1:, :, 0]
+        c = fit_confidence(sure, target, np.arange(40) % 4, abstain="risk", risk=0.1)
+        assert c.least == 2, "one window cannot keep a risk of 0.1, however often it speaks"
+        assert c.apply(np.array([[1.0], [0.0]]))[2].all()
 
     @pytest.mark.parametrize(
         ("n", "options", "message"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,16 @@ from neural_foundation.core.store import read_json
 from neural_foundation.evaluation.scores import Predictions
 from neural_foundation.models.band_power import BandPower
 from neural_foundation.models.package import Facts, Package
+from neural_foundation.models.reference import REFERENCE, write_reference
 from neural_foundation.pipeline.plan import Plan, make_plan
 from neural_foundation.pipeline.recipe import apply, check
 from neural_foundation.pipeline.runner import run
 from neural_foundation.pipeline.stage import Job
 from neural_foundation.pipeline.stages.calibrate import _check
+from neural_foundation.pipeline.stages.export import Export
+from neural_foundation.pipeline.stages.prepare import Prepared
 from neural_foundation.pipeline.stages.split import Fold, read_fold
+from neural_foundation.realtime.live_model import digest
 from neural_foundation.recordings import Intervals, write_edf
 from neural_foundation.sampling.windows import Windows
 
@@ -104,8 +109,26 @@ class TestPackage:
             assert facts.confidence is not None
             same = facts.model_copy(update={"confidence": None, "name": "bands"})
             assert same == Package.open(before.folder).facts
-            for name in ("model.safetensors", "fold.json", "history.json"):
+            for name in ("model.safetensors", REFERENCE, "fold.json", "history.json"):
                 assert after.path(name).read_bytes() == before.path(name).read_bytes()
+
+    def test_the_reference_is_of_the_training_people(self, done: Plan, tmp_path: Path) -> None:
+        data = Prepared.of(outputs(done, "prepare"))
+        for output in outputs(done, "bands"):
+            write_reference(tmp_path, data.paths_of(read_json(output.path("fold.json"))["train"]))
+            assert output.path(REFERENCE).read_bytes() == (tmp_path / REFERENCE).read_bytes()
+
+    def test_an_export_keeps_it_where_there_is_one(self, done: Plan, tmp_path: Path) -> None:
+        sure = outputs(done, "sure")[0]
+        job = Job("export", {}, 0, tmp_path / "with", {"model": [sure]})
+        Export(inputs={"model": "sure"}).run(job)
+        assert (job.folder / REFERENCE).read_bytes() == sure.path(REFERENCE).read_bytes()
+        shutil.copytree(sure.folder, tmp_path / "none")
+        (tmp_path / "none" / REFERENCE).unlink()
+        job = Job("export", {}, 0, tmp_path / "without", {"model": [Output("sure", "", "", tmp_path / "none")]})
+        Export(inputs={"model": "sure"}).run(job)
+        assert not (job.folder / REFERENCE).exists()
+        assert digest(tmp_path / "with") != digest(tmp_path / "without")
 
     def test_it_was_fitted_on_the_validation_people(self, done: Plan) -> None:
         (split,) = outputs(done, "split")
@@ -205,3 +228,4 @@ def test_blocks_of_time_calibrate_within_people(root: Path, done: Plan) -> None:
         assert made["within_people"] is True
         assert made["people"] == list(PEOPLE)
         assert 0 < made["confidence"]["windows"] < 60
+        assert not output.path(REFERENCE).exists()  # the recordings hold the test, too

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import AsyncIterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,16 @@ import small_package
 
 from neural_foundation.api import NeuralFoundationModel
 from neural_foundation.core.errors import DataError, PackageError, SignalMismatchError, StreamError
-from neural_foundation.core.stream import Chunk, State, copy_state
+from neural_foundation.core.stream import Chunk, State, copy_state, load_state, save_state
+from neural_foundation.models.confidence import Confidence, Earlier
 from neural_foundation.models.package import Package
 from neural_foundation.models.reference import save_reference
 from neural_foundation.realtime.adaptation import Adaptation, AdaptingDecoder
 from neural_foundation.realtime.adaptation_adapter import PlasticityAdapter
 from neural_foundation.realtime.adaptation_journal import read_journal
 from neural_foundation.realtime.live_model import LiveModel
+from neural_foundation.realtime.live_stream import LiveStream
+from neural_foundation.signals.table import SIGNALS
 
 QUICK = {"every_s": 0.5, "reference_s": 2.0, "warmup_s": 1.0, "time_constant_s": 4.0, "ramp_s": 1.0, "strength": 1.0}
 
@@ -69,6 +73,38 @@ def test_it_has_the_interface_of_the_decoder_it_replaces(model: LiveModel) -> No
     out, state = decoder.step(Chunk.of(values[:, :13], 237), state)
     assert out.n_times == 1
     assert decoder.last_samples(state, 1).tolist() == [247]
+
+
+@pytest.fixture(scope="module")
+def looks_ahead(tmp_path_factory: pytest.TempPathFactory) -> LiveModel:
+    """A model whose chain waits 0.29 s."""
+    package = small_package.make(tmp_path_factory.mktemp("ahead") / "p")
+    chain = (*package.facts.chain[:1], SIGNALS.parse({"kind": "artefacts"}), *package.facts.chain[1:])
+    return LiveModel(Package(package.folder, package.facts.model_copy(update={"chain": chain})))
+
+
+@pytest.mark.parametrize("cut", [1, 50, 133])
+@pytest.mark.parametrize("alignment", [True, False])
+def test_a_reset_is_that_of_its_own_sample_where_the_chain_looks_ahead(
+    looks_ahead: LiveModel, cut: int, alignment: bool
+) -> None:
+    settings, values, resets = (
+        Adaptation(**QUICK | {"alignment": alignment}),
+        small_package.signal(1200),
+        (333, 340, 715),
+    )
+    planned = AdaptingDecoder(looks_ahead, settings=settings, resets_s=[r / 100 for r in resets])
+    assert planned.lookahead_s > 0.25
+    want, state = planned.step(Chunk.of(values), planned.start())
+    decoder, made, ends = AdaptingDecoder(looks_ahead, settings=settings), [], []
+    want_ends, live = planned.last_samples(state, want.n_times), decoder.start()
+    for a, b in pairwise(sorted({0, *resets, *range(0, 1200, cut), 1200})):
+        live = decoder.reset(live) if a in resets else live
+        out, live = decoder.step(Chunk.of(values[:, a:b], a), live)
+        made.append(out.values)
+        ends += decoder.last_samples(live, out.n_times).tolist()
+    np.testing.assert_allclose(np.concatenate(made, 1), want.values, atol=1e-5)
+    assert ends == want_ends.tolist()
 
 
 def test_changed_gains_are_brought_back(model: LiveModel) -> None:
@@ -182,8 +218,67 @@ class TestFeedback:
         with pytest.raises(DataError, match=f"Feedback of class {right}. Allowed: 0 to 1"):
             decoder.feedback(5, right, decoder.start())
 
+    def test_of_a_decision_one_outcome_counts(self, model: LiveModel) -> None:
+        decoder, kinds = quick(model), []
+        decoder.on_update = kinds.append
+        state = decoder.start()
+        for sample, right in ((400, 1), (400, 1), (403, 0), (409, 1), (410, 1)):  # one decision ends at 400, one at 410
+            state = decoder.feedback(sample, right, state)
+        _, state = decoder.step(Chunk.of(small_package.signal(500)), state)
+        state = decoder.feedback(400, 0, state)  # nor later, in another update
+        _, state = decoder.step(Chunk.of(small_package.signal(100), 500), state)
+        assert state["readout"]["n"] == state["guard"]["heard"]["n"] == 2
+        assert state["readout"]["right"][:2].tolist() == [1, 1]
+        assert kinds.count("feedback ignored") == 4
+
+    def test_a_place_that_is_used_again_can_be_told_again(self, model: LiveModel) -> None:
+        decoder, at = quick(model, keep_s=2), 0
+        state = decoder.start()
+        for sample in range(50, 1850, 100):
+            state = decoder.feedback(sample, 1, state)
+            _, state = decoder.step(Chunk.of(small_package.signal(100), at), state)
+            at += 100
+        assert state["readout"]["n"] == 18
+
+    def test_a_readout_that_moved_says_so(self, model: LiveModel) -> None:
+        decoder = quick(model, alignment=False)
+        state = decoder.start()
+        assert not decoder.moved(state)
+        state["readout"]["bias"] = np.array([0.1, -0.1])
+        assert decoder.moved(state)
+        state["readout"].update(scale=1.1, bias=np.zeros(2))
+        assert decoder.moved(state)
+
 
 class TestGuard:
+    def rollbacks(self, decoder: AdaptingDecoder, seed: int, times: int) -> list[str]:
+        """Return the updates after 100 outcomes of decisions that are no worse, each told `times` times."""
+        rng, n, kinds = np.random.default_rng(seed), 100, []
+        decoder.on_update = kinds.append
+        state = decoder.start()
+        tokens, right = state["tokens"], rng.integers(0, 2, n)
+        tokens.update(n=n)
+        tokens["sample"][:n], tokens["valid"][:n] = 10 * (1 + np.arange(n)), True
+        for name in ("said", "frozen", "base"):
+            tokens[name][:n] = np.eye(2)[rng.integers(0, 2, n)]
+        for i in range(n):
+            for _ in range(times):
+                decoder._heard(10 * (i + 1), int(right[i]), state)
+        return kinds
+
+    def test_the_same_outcome_told_ten_times_is_one_outcome(self, model: LiveModel) -> None:
+        decoder = quick(model, alignment=False, readout=False)
+        once, often = ([self.rollbacks(decoder, s, times) for s in range(60)] for times in (1, 10))
+        assert ["rollback" in k for k in often] == ["rollback" in k for k in once]
+        assert np.mean(["rollback" in k for k in often]) <= 0.1  # it was 0.97 where each counted
+
+    def test_two_tests_share_the_chance(self, model: LiveModel, monkeypatch: pytest.MonkeyPatch) -> None:
+        levels = []
+        monkeypatch.setattr("neural_foundation.realtime.guard.judge", lambda *_, alpha, confirm: levels.append(alpha))
+        fed(quick(model, false_rollback=0.3), small_package.signal(1000), {300: 1})
+        assert len(levels) > 5
+        assert set(levels) == {0.15}
+
     def harmful(self, model: LiveModel, **changes: Any) -> tuple[AdaptingDecoder, State, list[str]]:
         """Return a decoder in whose state an adaptation is in force that says the other class."""
         decoder, kinds = quick(model, alignment=False, wait_s=3, **changes), []
@@ -245,6 +340,25 @@ class TestGuard:
         assert "confirmed" in kinds
         assert "rollback" not in kinds
         assert not np.array_equal(state["tried"]["mix"], np.eye(3))
+
+
+def test_what_was_learned_outlives_a_gap(model: LiveModel) -> None:
+    decoder, kinds = quick(model, wait_s=0), []
+    decoder.on_update = kinds.append
+    state = fed(decoder, small_package.signal(1000), dict.fromkeys(range(500, 1200, 100), 1))[1]
+    state["guard"]["wait_until"] = 1200
+    mix, scale = state["mix"].copy(), state["readout"]["scale"]
+    after = decoder.anew(state)
+    assert kinds[-1] == "gap"
+    assert (after["n_raw"], after["pending"]["n"], after["tokens"]["n"], after["guard"]["wait_until"]) == (0, 0, 0, 200)
+    assert after["readout"]["sample"][:5].tolist() == [-500, -400, -300, -200, -100]
+    np.testing.assert_array_equal(after["mix"], mix)
+    assert after["mixed"]
+    assert after["readout"]["scale"] == scale
+    after = decoder.feedback(-100, 0, after)  # of a decision before the gap
+    out, after = decoder.step(Chunk.of(small_package.signal(300)), after)
+    assert (out.start, out.n_times) == (0, 30)
+    assert after["readout"]["n"] == state["readout"]["n"]
 
 
 class TestReference:
@@ -396,6 +510,42 @@ class TestAdapter:
             PlasticityAdapter(3)
         with pytest.raises(SignalMismatchError, match="A sample has shape"):
             PlasticityAdapter(model).step(np.zeros((4, 2)))
+
+    def test_confidence_is_that_of_the_moment_in_the_trial(self, model: LiveModel) -> None:
+        early = Earlier(until_s=1.0, confidence=Confidence(temperature=4.0))
+        confidence = Confidence(temperature=2.0, thresholds=(0.6,), abstain="set", earlier=(early,))
+        facts = model.facts.model_copy(update={"confidence": confidence})
+        sure = LiveModel(Package(model.package.folder, facts))
+        adapter = PlasticityAdapter(sure, settings={"alignment": False})
+        made = [d for c in self.chunks(600, 100) for d in adapter.step(c)]
+        adapter.reset()
+        made += [d for c in self.chunks(300, 100) for d in adapter.step(c)]
+        stream = LiveStream(sure.decoder(), confidence)
+        want = [t for c in self.chunks(600, 100) for t in stream.take(Chunk.of(c, stream.n_samples))]
+        stream.reset()
+        want += [t for c in self.chunks(300, 100) for t in stream.take(Chunk.of(c, stream.n_samples))]
+        said = [d for t in want for d in t.decisions(sure.classes, 100)]
+        assert made == said
+        of_end = confidence.apply(frozen_of(model, small_package.signal(600)))[0][0]
+        apart = [abs(d.probability["left"] - p) > 1e-3 for d, p in zip(made[:60], of_end, strict=True)]
+        assert sum(apart[:10]) > 7  # less sure early in a trial
+        assert not any(apart[10:])
+
+    def test_a_saved_state_goes_on_after_a_gap(self, model: LiveModel) -> None:
+        def half(adapter: PlasticityAdapter) -> list[Any]:
+            return adapter.step(Chunk.of(small_package.signal(300), 900))
+
+        adapter, other = PlasticityAdapter(model, settings=QUICK), PlasticityAdapter(model, settings=QUICK)
+        adapter.step(small_package.signal(505))
+        adapter.reset()
+        adapter.step(Chunk.of(small_package.signal(145), 705))  # 2 s are missing: it begins anew
+        assert adapter.state["n_raw"] == 145
+        other.state = load_state(save_state(adapter.state))
+        made = half(adapter)  # another 0.5 s is stepped over
+        assert made == half(other)
+        assert made[-1].sample == 1195
+        with pytest.raises(StreamError, match="A block starts at sample 3"):
+            adapter.step(Chunk.of(small_package.signal(10), 3))
 
     def test_the_package_on_disk_stays_as_it_is(self, model: LiveModel) -> None:
         before = {p.name: p.read_bytes() for p in model.package.folder.iterdir()}

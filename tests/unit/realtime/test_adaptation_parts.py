@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from neural_foundation.models.linear import softmax
 from neural_foundation.realtime import adaptation_readout as readout
 from neural_foundation.realtime.adaptation_alignment import alignment, power, transport
 
@@ -116,7 +117,7 @@ class TestReadout:
         weight, rms = np.linspace(0.2, 1, 40), float(np.sqrt(np.mean(x**2)))
 
         def loss(w: np.ndarray) -> float:
-            p = readout.softmax(w[0] * x + w[1:])
+            p = softmax(w[0] * x + w[1:])
             prior = (w[0] - 1) ** 2 + np.sum(w[1:] ** 2) / max(1.0, rms) ** 2
             return float(-(weight * np.log(p[np.arange(40), right])).sum() + prior / 2)
 
@@ -156,12 +157,6 @@ class TestReadout:
             readout.remember(state, np.array([i, -i], float), i % 2, i)
         assert state["sample"].min() == 3
         assert state["sample"].shape == (readout.KEPT,)
-
-    def test_matrices_say_the_same(self) -> None:
-        state = {**readout.fresh(3), "scale": 0.7, "bias": np.array([0.1, -0.3, 0.2])}
-        matrix, bias = readout.matrices(state)
-        x = np.array([0.5, -1.0, 0.5])
-        np.testing.assert_allclose(readout.softmax(matrix @ x + bias), readout.apply(x, 0.7, state["bias"]))
 
     def test_impossible_probabilities_have_logits(self) -> None:
         assert np.isfinite(readout.centred(np.array([[1.0, 0.0]]))).all()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,6 +21,8 @@ from neural_foundation.core.specs import SignalSpec
 from neural_foundation.core.stream import Chunk, join
 from neural_foundation.datasets.simulated.generate import simulate
 from neural_foundation.datasets.simulated.motor_imagery import SimulatedMotorImagery
+from neural_foundation.datasets.table import DATASETS
+from neural_foundation.realtime.decoder import matching
 from neural_foundation.realtime.sources import SOURCES, OpenSource, Source, Trial, parse_source
 from neural_foundation.realtime.sources.base import Counts
 from neural_foundation.realtime.sources.brainflow import Brainflow
@@ -30,6 +33,7 @@ from neural_foundation.recordings import Intervals, write_session
 
 SPEC = SignalSpec(sfreq=100.0, ch_names=("C3", "Cz", "C4"), ch_types=("eeg",) * 3)
 VALUES = (1e-5 * np.random.default_rng(0).standard_normal((3, 250))).astype(np.float32)
+SEIZURES = {"hours": 0.5, "seizures": 1, "preictal_min": 5}
 SMALL = {"channels": 8, "sfreq": 100, "trials": 2, "speed": "max"}
 
 
@@ -163,12 +167,44 @@ class TestSimulated:
             assert not np.array_equal(all_of(a, 100).values[:, :100], all_of(b, 100).values[:, :100])
 
 
+class TestSimulatedDatasets:
+    @pytest.mark.parametrize("dataset", ["sleep", "seizures", "neurofeedback"])
+    def test_a_recording_comes_as_it_was_made_and_ends(self, dataset: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        cls: Any = DATASETS.row(f"simulated_{dataset}").load()
+        short = {"sleep": {"hours": 0.25, "cycle_min": 15}, "seizures": SEIZURES, "neurofeedback": {"blocks": 2}}
+        want = cls(**short[dataset]).simulate("sim001")
+        monkeypatch.setattr(cls, "simulate", lambda self, subject: want)
+        with Simulated(dataset=dataset, speed="max", block_s=10).open() as source:
+            got, n = all_of(source), want.values.shape[1]
+            trials = source.trials(0, n)
+        assert source.signal == want.spec
+        np.testing.assert_array_equal(got.values, want.values)
+        assert [t.label for t in trials] == [label for _, _, label in want.trials]
+        assert trials[1].start == round(want.trials[1][0] * want.spec.sfreq)
+        with Simulated(dataset=dataset, speed="max", block_s=10, loop=True).open() as source:
+            more = all_of(source, n + 500).values
+            later = source.trials(n - 100, 2 * n - 200)
+        np.testing.assert_array_equal(more[:, n : n + 400], want.values[:, 100:500])
+        assert [t.label for t in later] == [t.label for t in trials]
+        with Simulated(dataset=dataset, speed="max", seconds=3.0).open() as source:
+            assert all_of(source).n_times == 3 * want.spec.sfreq
+
+    def test_it_has_the_channels_that_a_model_of_the_files_expects(self, tmp_path: Path) -> None:
+        dataset: Any = DATASETS.parse({"kind": "simulated_neurofeedback", "blocks": 2, "block_s": 4})
+        with dataset.open(dataset.items()[0], tmp_path) as session, Simulated(dataset="neurofeedback").open() as source:
+            read, live = session.signal.spec, source.signal
+        assert (live.ch_names, live.sfreq) == (read.ch_names, read.sfreq)
+        matching(live, read)  # raises where a package would refuse it
+
+
 class TestOneWord:
     @pytest.mark.parametrize(
         ("text", "want"),
         [
             ("simulated", Simulated()),
-            ("simulated:sim007,channels=64,sfreq=1000", Simulated(subject="sim007", channels=64, sfreq=1000)),
+            ("simulated,subject=sim007,channels=64,sfreq=1000", Simulated(subject="sim007", channels=64, sfreq=1000)),
+            ("simulated:sleep,subject=sim011", Simulated(dataset="sleep", subject="sim011")),
+            ("simulated:seizures,speed=max,loop=true", Simulated(dataset="seizures", speed="max", loop=True)),
             ("simulated,speed=max", Simulated(speed="max")),
             ("file:a/b.edf", File(path=Path("a/b.edf"))),
             ("file:C:\\data\\b.edf,loop=true", File(path=Path("C:\\data\\b.edf"), loop=True)),
@@ -188,12 +224,14 @@ class TestOneWord:
         [
             ("lls:Amp", "Unknown kind 'lls' for sources. Did you mean 'lsl'?"),
             ("", "Unknown kind '' for sources"),
-            ("lsl", "which stream? give 'name', 'type' or 'source_id'"),
+            ("lsl", "sources 'lsl': which stream? give 'name', 'type' or 'source_id'; in one word, lsl:NAME"),
             ("lsl:Amp,unit=degC", "'degC' is no unit of voltage"),
             ("lsl:Amp,units=uV", "unknown field 'units'. Did you mean 'unit'?"),
             ("file", "field 'path' is missing"),
-            ("simulated:sim001,speed=0", "greater than 0"),
-            ("simulated:sim001,speed=fast", "'max'"),
+            ("simulated:sim001", "field 'dataset': Input should be 'motor_imagery', 'sleep', "),
+            ("simulated:sleep,erd=0.5", "sources 'simulated': 'sleep' takes no 'erd'"),
+            ("simulated,speed=0", "greater than 0"),
+            ("simulated,speed=fast", "'max'"),
             ("simulated,channels=7", "field 'channels'"),
         ],
     )

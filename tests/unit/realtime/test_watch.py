@@ -88,6 +88,23 @@ def test_bad_channels_are_named_by_reason_and_come_back() -> None:
     assert watch.lights()["quality"]["bad"] == {}
 
 
+@pytest.mark.parametrize(("sfreq", "hz"), [(RATE, 50), (RATE, 60), (128.0, 60), (110.0, 50)])
+def test_mains_of_both_parts_of_the_world_are_named(sfreq: float, hz: int) -> None:
+    x = brain(60)[:, : int(60 * sfreq)]
+    t = np.arange(x.shape[1]) / sfreq
+    x[2] += (t > 30) * (1e-3 * np.sin(2 * np.pi * hz * t)).astype(np.float32)
+    _, alarms = watched(x, SIGNAL.replace(sfreq=sfreq))
+    said = [a for a in alarms if a.kind == "quality"]
+    assert [a.what for a in said] == [f"{SIGNAL.ch_names[2]}: line"]
+    assert 30 < said[0].at_s < 37
+
+
+def test_looking_at_two_frequencies_doubles_no_false_alarms() -> None:
+    both, one = (Watch(FACTS, SIGNAL.replace(sfreq=s))._quality.shares for s in (200.0, 110.0))
+    assert (both.n, one.n) == (2 * N + 1, N + 1)
+    assert both.limit - one.limit == pytest.approx(np.log(both.n / one.n)), "the same false alarms of all together"
+
+
 def test_nothing_valid_is_an_alarm_of_its_own() -> None:
     watch, out = Watch(FACTS, SIGNAL), []
     for k in range(20):

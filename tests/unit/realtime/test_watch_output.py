@@ -8,7 +8,7 @@ from scipy.signal import lfilter
 
 from neural_foundation.core.seeds import generator
 from neural_foundation.core.stream import load_state, save_state
-from neural_foundation.realtime.watch_output import OutputWatch, decision_facts
+from neural_foundation.realtime.watch_output import OutputWatch
 
 TOKEN_S = 0.05
 
@@ -54,15 +54,6 @@ def test_a_change_is_found_and_named(change: dict[str, float], words: tuple[str,
     assert len(out) == 1
     assert 300 < out[0][0] < 480
     assert out[0][1].removesuffix(" than at first") in words
-
-
-def test_training_says_how_it_was_before_the_first_minute_is_over() -> None:
-    trained = decision_facts([decided(s, 300) for s in range(6)], TOKEN_S)
-    watch = OutputWatch("abc", 3600.0, trained=trained)
-    assert not told(watch, decided(9, 300))
-    out = told(watch, decided(9, 170, bias=2.5))
-    assert len(out) == 1  # told once, not at every batch
-    assert out[0][1].endswith("than in training")
 
 
 def test_invalid_decisions_say_nothing_and_the_state_travels() -> None:

@@ -45,8 +45,9 @@ def alarms_reading(a: Alarms) -> str:
     beyond = "more than" if a.chance_p < 0.05 else "not clearly more than"
     return (
         f"{text} Alarms by chance, as often false, would foresee {percent(a.chance)} (95 in 100 times at most "
-        f"{percent(a.chance_level)}): this is {beyond} chance ({chance}). The threshold that "
-        f"counts for a person was set on the others. The lower line is chance."
+        f"{percent(a.chance_level)}): this is {beyond} chance ({chance}). That takes "
+        f"events as independent, though several are of one person. The threshold that counts for a person was set on "
+        f"the others, whose models had learned from that person. The lower line is chance."
     )
 
 

@@ -9,9 +9,10 @@ from pydantic import Field
 
 from ...core.store import atomic, read_json, write_json
 from ...models.package import CARD, FACTS, GRAPH, WEIGHTS, Package
+from ...models.reference import REFERENCE
 from ..stage import Item, Job, Port, Stage
 
-KEPT = (FACTS, WEIGHTS, CARD, "fold.json")  # a confidence is among the facts
+KEPT = (FACTS, WEIGHTS, CARD, REFERENCE, "fold.json")  # a confidence is among the facts
 
 
 class Export(Stage):
@@ -31,6 +32,8 @@ class Export(Stage):
         source = job.one("model")
         package = Package.open(source.folder)
         for name in KEPT:
+            if name == REFERENCE and not (source.folder / name).is_file():
+                continue  # not every package has one
             with atomic(job.folder / name) as temporary:
                 shutil.copyfile(source.path(name), temporary)
         network = package.facts.model.family == "network"

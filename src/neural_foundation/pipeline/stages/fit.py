@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
@@ -35,7 +36,7 @@ class Fit(Stage):
     train_subjects: int | None = Field(None, ge=1, description="use only so many of the training subjects")
 
     takes = {"data": Port("Prepared", many=True), "start": Port("Package", required=False)}
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     gives: ClassVar[str] = "Package"
     resumes: ClassVar[bool] = True
 
@@ -94,6 +95,8 @@ class Fit(Stage):
             trained=_trained(job, train, data),
         )
         save(job.folder, facts, _arrays(model, fitted.model))
+        if target is not None:
+            _reference(job, data, fold)
         write_json(job.folder / "history.json", fitted.history)
         write_json(job.folder / "fold.json", fold.model_dump(mode="json"))
         discard_checkpoints(job.folder)
@@ -131,6 +134,19 @@ class Fit(Stage):
                 remedy="Check the split's subjects against the prepared ones",
             )
         return train, validation if len(validation) else None, target, cut
+
+
+def _reference(job: Job, data: Prepared, fold: Fold) -> None:
+    """Write what an adapting decoder steers back to.
+
+    None where blocks of time are held out, whose recordings hold the test, too; nor where no recording is long enough
+    for a covariance: such a decoder takes the beginning of its own session.
+    """
+    from ...models.reference import write_reference
+
+    if fold.blocks is None:
+        with suppress(DataError):
+            write_reference(job.folder, data.paths_of(fold.train))
 
 
 def _arrays(model: ModelSpec, fitted: Any) -> dict[str, Any]:

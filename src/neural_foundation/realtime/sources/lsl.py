@@ -48,7 +48,7 @@ class Lsl(Source):
     @model_validator(mode="after")
     def _says_which(self) -> Lsl:
         if not (self.name or self.type or self.source_id):
-            raise ValueError("which stream? give 'name', 'type' or 'source_id'")
+            raise ValueError("which stream? give 'name', 'type' or 'source_id'; in one word, lsl:NAME")
         if any("'" in word and '"' in word for word in (self.name, self.type, self.source_id)):
             raise ValueError("a name with both kinds of quotation marks cannot be asked for")
         if self.unit and volts_per(self.unit) is None:

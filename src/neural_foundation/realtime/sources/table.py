@@ -12,7 +12,7 @@ SOURCES = KindTable(
     "sources",
     {
         "file": Row(f"{_HERE}.file:File", "a recording, played in real time or as fast as it is read"),
-        "simulated": Row(f"{_HERE}.simulated:Simulated", "simulated motor imagery with its true labels"),
+        "simulated": Row(f"{_HERE}.simulated:Simulated", "a person of a simulated dataset, with true labels"),
         "lsl": Row(f"{_HERE}.lsl:Lsl", "a stream of the lab streaming layer (extra 'lsl')"),
         "brainflow": Row(f"{_HERE}.brainflow:Brainflow", "a board that BrainFlow knows (extra 'brainflow')"),
     },
@@ -22,7 +22,7 @@ SOURCES = KindTable(
 def parse_source(text: str) -> Source:
     """Return the source that `KIND`, `KIND:WORD` or `KIND:WORD,field=value,...` describes.
 
-    Examples: `simulated`, `file:anna.edf,loop=true`, `lsl:Amp,unit=uV`, `brainflow:cyton,serial_port=/dev/ttyUSB0`.
+    Examples: `simulated`, `simulated:sleep`, `file:anna.edf,loop=true`, `lsl:Amp,unit=uV`, `brainflow:cyton,serial_port=/dev/ttyUSB0`.
     UnknownKindError for another kind, SpecError for what a kind does not take.
     """
     source = parsed(SOURCES, text)
