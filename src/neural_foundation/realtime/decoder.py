@@ -63,6 +63,10 @@ class LiveDecoder(Transducer):
         """Return the state to begin with after a gap too long to bridge; what a decoder has learned it keeps."""
         return self.start()
 
+    def moved(self, state: State) -> bool:
+        """Whether the probabilities are no longer those that a confidence was calibrated on."""
+        return False
+
     def feedback(self, sample: int, right: int, state: State) -> State:
         """Learn that class `right` was the right one at a sample; StreamError for a decoder that does not learn."""
         raise StreamError("This decoder does not learn from feedback", remedy="Ask for one that adapts")

@@ -24,7 +24,8 @@ class Tokens:
     """What was decided: T tokens of K classes, from token `first` on.
 
     sample (T,) : raw samples up to each token's end. probability (K, T), calibrated where the package is. valid (T,).
-    sets (K, T) and abstained (T,) : None without a confidence.
+    sets (K, T) and abstained (T,) : None without a confidence; no sets either once adaptation has changed what the
+    probabilities were calibrated on.
     """
 
     first: int
@@ -116,7 +117,8 @@ class LiveStream:
         onset = np.where(sample > self._onset, self._onset, self._before)
         age_s = (sample - onset) / self.decoder.input.sfreq
         probability, sets, abstained = self.confidence.apply(out.values, age_s)
-        return [Tokens(first, sample, probability, out.valid, sets, abstained)]
+        promised = None if self.decoder.moved(self.state) else sets
+        return [Tokens(first, sample, probability, out.valid, promised, abstained)]
 
     @property
     def counts(self) -> list[int]:

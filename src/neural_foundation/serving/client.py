@@ -14,7 +14,7 @@ import asyncio
 import time
 from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import numpy as np
@@ -174,7 +174,7 @@ class Client:
     @property
     def _most_bytes(self) -> float:
         signal, dtype = self.welcome["signal"], protocol.DTYPES[self._hello["dtype"]]
-        return max(KEPT_BYTES, KEPT_S * signal["sfreq"] * len(signal["ch_names"]) * dtype.itemsize)
+        return max(KEPT_BYTES, KEPT_S * self.sfreq * len(signal["ch_names"]) * dtype.itemsize)
 
     async def _hand_over(self, socket: Any, turn: asyncio.Lock) -> None:
         """Write all that was put and not yet written, in order; a frame that comes twice is left out by the server."""
@@ -233,7 +233,7 @@ class Client:
                 idle = not self._kept and time.monotonic() - began > STEADY_S
                 if idle or (self._saved, self.n_tokens) != before:
                     self._lost_at = None
-                await self._wait_a_little(error, sockets.reconnect_delays)
+                await self._wait_a_little(error)
 
     async def _attended(self, socket: Any) -> ServerError | None:
         """Serve a socket; return None where the stream has ended, or the error if it passes."""
@@ -249,16 +249,18 @@ class Client:
                 raise
             return error
         code, reason = socket.close_code or 1006, socket.close_reason or ""
-        error = ServerError(reason.split(":")[0] or str(code), f"The server closed the connection ({reason or code})")
+        closed = ServerError(reason.split(":")[0] or str(code), f"The server closed the connection ({reason or code})")
         if not self._welcomed.is_set() or code not in AGAIN:
-            raise error
-        return error
+            raise closed
+        return closed
 
-    async def _wait_a_little(self, error: ServerError, delays: Callable[[], Iterator[float]]) -> None:
+    async def _wait_a_little(self, error: ServerError) -> None:
         """Return when it is time to connect again: at once where the stream went on since the last break."""
+        from websockets.client import backoff
+
         now = time.monotonic()
         if self._lost_at is None:
-            self._lost_at, self._delays = now, delays()
+            self._lost_at, self._delays = now, backoff()
             return
         left_s = self._retry_s - (now - self._lost_at)
         if left_s <= 0 or self._delays is None:
@@ -295,8 +297,7 @@ class Client:
                     return True
         finally:
             missing.cancel()
-            with suppress(asyncio.CancelledError):
-                await missing
+            await asyncio.gather(missing, return_exceptions=True)
         return False
 
     async def _greet(self, socket: Any) -> None:

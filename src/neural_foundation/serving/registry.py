@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
+import random
 import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
@@ -93,7 +94,10 @@ class Registry:
         self._has_room()
         model = self.models[hello.task]
         owner = owner_of(principal)
-        return Open(await self._made(Connection, model, hello, owner, self.limits, self._journal), principal)
+        made = await self._made(Connection, model, hello, owner, self.limits, self._journal)
+        # streams that began together are not saved together
+        ahead = round(random.random() * self.limits.snapshot_s * made.signal.sfreq)
+        return Open(made, principal, saved_at=-ahead)
 
     def _has_room(self) -> None:
         clients = sum(there.close is not None for there in self.open.values())

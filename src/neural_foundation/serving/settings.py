@@ -18,12 +18,8 @@ class Limits(Spec):
 
     connections: int = Field(64, ge=1, le=10_000, description="streams at a time; further ones are closed with 1013")
     block_s: float = Field(1.0, gt=0, le=60, description="longest block of samples in one frame")
-    frame_bytes: int = Field(
-        4 << 20, ge=1024, le=1 << 28, description="largest frame; a larger one is closed with 1009"
-    )
-    gap_s: float = Field(
-        1.0, ge=0, le=60, description="missing samples up to this are masked, after more it starts anew"
-    )
+    frame_bytes: int = Field(4 << 20, ge=1024, le=1 << 28, description="largest frame; larger ones close with 1009")
+    gap_s: float = Field(1.0, ge=0, le=60, description="shorter gaps are masked, after longer ones all starts anew")
     hello_s: float = Field(
         5.0, gt=0, le=60, description="a client asks within this time: a request's head, a connection's hello"
     )
@@ -33,15 +29,11 @@ class Limits(Spec):
     send_s: float = Field(5.0, gt=0, le=60, description="a client that takes no answer for so long is cut off")
     resume_s: float = Field(600.0, gt=0, le=604800, description="the state of a broken connection is kept for so long")
     snapshot_s: float = Field(1.0, gt=0, le=3600, description="seconds of signal between saved states")
-    body_bytes: int = Field(
-        4 << 20, ge=1024, le=1 << 26, description="largest body of a request; a larger one gets 413"
-    )
+    body_bytes: int = Field(4 << 20, ge=1024, le=1 << 26, description="largest body of a request; a larger gets 413")
     body_s: float = Field(20.0, gt=0, le=600, description="a body that takes longer to come gets 408")
     pieces: int = Field(64, ge=1, le=10_000, description="pieces of signal in one request")
     samples: int = Field(1 << 18, ge=1, le=1 << 24, description="samples in one request, of all pieces together")
-    infer: int = Field(
-        2, ge=1, le=64, description="requests for inference at a time; 4 times as many wait, more get 429"
-    )
+    infer: int = Field(2, ge=1, le=64, description="inferences at a time; 4 times as many wait, more get 429")
     watchers: int = Field(16, ge=1, le=1000, description="pages that watch at a time")
     drain_s: float = Field(4.0, gt=0, le=30, description="after SIGTERM, all is saved and closed in this time")
 

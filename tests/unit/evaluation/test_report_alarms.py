@@ -38,6 +38,7 @@ def test_the_words_say_what_the_numbers_carry() -> None:
     assert "Warner foresees 23 of 36 events at 0.27 false alarms an hour" in text
     assert "5.7 minutes before" in text
     assert "this is more than chance (p < 0.001)" in text
+    assert "takes events as independent, though several are of one person" in text
     assert "not clearly more than chance (p = 0.300)" in alarms_reading(made(chance_p=0.3))
     assert "minutes" not in alarms_reading(made(warning_s=None))
 

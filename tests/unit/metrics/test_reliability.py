@@ -13,7 +13,6 @@ from neural_foundation.metrics import (
     debiased_calibration_error,
     expected_calibration_error,
     fit_temperature,
-    log_loss,
     reliability_curve,
 )
 

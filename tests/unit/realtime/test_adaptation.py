@@ -88,11 +88,8 @@ def looks_ahead(tmp_path_factory: pytest.TempPathFactory) -> LiveModel:
 def test_a_reset_is_that_of_its_own_sample_where_the_chain_looks_ahead(
     looks_ahead: LiveModel, cut: int, alignment: bool
 ) -> None:
-    settings, values, resets = (
-        Adaptation(**QUICK | {"alignment": alignment}),
-        small_package.signal(1200),
-        (333, 340, 715),
-    )
+    settings, values = Adaptation(**QUICK | {"alignment": alignment}), small_package.signal(1200)
+    resets = (333, 340, 715)
     planned = AdaptingDecoder(looks_ahead, settings=settings, resets_s=[r / 100 for r in resets])
     assert planned.lookahead_s > 0.25
     want, state = planned.step(Chunk.of(values), planned.start())

@@ -247,3 +247,13 @@ def test_equal_keys_give_equal_bytes(path: Path) -> None:
     assert path.read_bytes() == first
     assert read(path).keys == (key,)
     assert hash_of("x") != hash_of("y")
+
+
+def test_a_name_is_one_keys_until_that_is_revoked(path: Path) -> None:
+    """Who has a name owns its connections; a second key of it would see the first one's."""
+    _, key = new_key(path, "lab", ["stream"], expires_days=1e-9)
+    with pytest.raises(SpecError, match=f"The name 'lab' is that of the key {key.id}.*key revoke {key.id}"):
+        new_key(path, "lab", ["watch"])
+    assert read(path).keys == (key,)
+    revoke(path, key.id)
+    assert new_key(path, "lab", ["watch"])[1].name == "lab"

@@ -228,11 +228,19 @@ def test_scopes_of_a_token(shared: Access, given: dict[str, Any], scopes: set[st
         {"aud": ["another"]},
         {"sub": None},
         {"sub": ""},
+        {"sub": "s" * 257},
     ],
     ids=str,
 )
 def test_a_token_whose_claims_are_not_right_is_refused(shared: Access, changes: dict[str, Any]) -> None:
     refused(shared, encode(SECRET, "HS256", **changes))
+
+
+def test_a_subject_is_taken_whole(shared: Access) -> None:
+    """Who a token is from owns its connections: two that begin alike are two."""
+    one, other = (shared.principal(encode(SECRET, "HS256", sub="s" * 255 + end)) for end in "ab")
+    assert one.name == "s" * 255 + "a"
+    assert one.name != other.name
 
 
 def test_clocks_may_differ_by_the_leeway_and_no_more(shared: Access) -> None:

@@ -22,7 +22,7 @@ SOURCES = KindTable(
 def parse_source(text: str) -> Source:
     """Return the source that `KIND`, `KIND:WORD` or `KIND:WORD,field=value,...` describes.
 
-    Examples: `simulated`, `simulated:sleep`, `file:anna.edf,loop=true`, `lsl:Amp,unit=uV`, `brainflow:cyton,serial_port=/dev/ttyUSB0`.
+    Examples: `simulated:sleep`, `file:a.edf,loop=true`, `lsl:Amp,unit=uV`, `brainflow:cyton,serial_port=/dev/ttyUSB0`.
     UnknownKindError for another kind, SpecError for what a kind does not take.
     """
     source = parsed(SOURCES, text)
