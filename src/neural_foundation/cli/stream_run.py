@@ -281,7 +281,7 @@ def simulator_for(expected: SignalSpec, job: Job) -> Source:
     if channels is None or expected.sfreq != int(expected.sfreq):
         raise SignalMismatchError(
             f"The simulator has no signal of {expected.n_chans} such channels at {expected.sfreq:g} Hz",
-            remedy="Give --source: a recording, an LSL stream or a board of what the model expects",
+            remedy="Give --source of what the model expects: a recording, LSL, a board, simulated:sleep",
         )
     fields = {"channels": channels, "sfreq": int(expected.sfreq), "seconds": job.seconds, **job.settings}
     return Simulated.model_validate(fields)

@@ -62,9 +62,12 @@ class Watch:
     facts : of the package; its classes count.
     signal : what the raw chunks are.
     settings : how seldom each detector may be wrong.
+    phase : 0 to 1, the part of the first second that is passed over, so that many watches do not all work at once.
     """
 
-    def __init__(self, facts: Facts, signal: SignalSpec, *, settings: WatchSettings | None = None) -> None:
+    def __init__(
+        self, facts: Facts, signal: SignalSpec, *, settings: WatchSettings | None = None, phase: float = 0.0
+    ) -> None:
         settings = settings or WatchSettings()
         self.signal = signal
         classes = facts.target.classes if facts.target is not None else ()
@@ -75,7 +78,7 @@ class Watch:
         self._rate = RateWatch(signal.sfreq, settings.rate_s)
         self._size = self._spectra.n_times
         self._buffer = np.zeros((signal.n_chans, self._size), np.float32)
-        self._filled = self._n_valid = self._n = 0
+        self._filled, self._n_valid, self._n = min(int(phase * self._size), self._size - 1), 0, 0
         self._state: State = {k: getattr(self, f"_{k}").fresh() for k in KINDS}
         self._said: dict[Kind, Alarm] = {}
         self._scores: dict[Kind, float] = dict.fromkeys(KINDS, 0.0)

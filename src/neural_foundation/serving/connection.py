@@ -6,6 +6,7 @@ order, so a connection that goes on from a saved state gives what it would have 
 
 from __future__ import annotations
 
+import random
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -67,7 +68,7 @@ class Connection:
         decoder = self._adapting(journal) if hello.adapt else model.decoder(hello.signal)
         self.signal = decoder.input
         self.stream = LiveStream(decoder, model.facts.confidence, bridge_s=limits.gap_s)
-        self.watch = Watch(model.facts, self.signal)
+        self.watch = Watch(model.facts, self.signal, phase=random.random())
         self.sequence, self.finished = 0, False
         self.failed = False  # by a fault of ours in the middle of a frame: this state is not to be kept
         self._rows = protocol.row_type(len(model.classes))
