@@ -19,6 +19,7 @@ from starlette.websockets import WebSocket
 from .. import __version__
 from ..core.errors import NeuralFoundationError, PackageError
 from . import page_route, tracing, v2, watch_route
+from .api_page import add_api_page
 from .auth import Access, AccessError
 from .door import allowed
 from .feed import Feed
@@ -126,7 +127,7 @@ async def _life(app: FastAPI) -> AsyncIterator[None]:
 def create_app(settings: ServeSettings) -> Streams:
     """Return the application; PackageError, StoreError or SpecError where the settings name what is not there."""
     app = FastAPI(
-        title="neural-foundation", version=__version__, description=DESCRIPTION, lifespan=_life, redoc_url=None
+        title="neural-foundation", version=__version__, description=DESCRIPTION, lifespan=_life, docs_url=None, redoc_url=None
     )
     service = app.state.service = Service(settings)
     app.add_exception_handler(AccessError, _no_access(service))
@@ -136,6 +137,7 @@ def create_app(settings: ServeSettings) -> Streams:
     app.include_router(watch_route.routes(service))
     app.include_router(page_route.routes())
     _add_operations(app, service)
+    add_api_page(app)
     return Streams(app)
 
 

@@ -33,6 +33,7 @@ KEPT_BYTES = 64 << 20  # of frames not yet saved by the server; then `send` wait
 KEPT_S = 4.0  # and never less than so many seconds of signal: the server saves once in a while only
 NO_ACK_S = 30.0  # `send` waits for room so long, and `retry_s` more
 WELCOME_S = 10.0  # from hello to welcome
+CLOSE_S = 3.0  # for the server's goodbye
 STEADY_S = 5.0  # a connection that had nothing to do for so long has not failed
 WAITING = 100_000  # decisions not yet taken; then reading waits, and the server cuts off who waits too long
 LATENCIES, NOTICES = 100_000, 1000  # the last ones are kept
@@ -61,7 +62,7 @@ class Client:
         self.sequence = self.n_samples = self.n_tokens = self.resumed = 0
         self.latencies_s: list[float] = []
         self.notices: list[dict[str, Any]] = []
-        self.ended = False
+        self.ended = self._complete = False  # nothing more comes; the last answer has come
         self._kept: OrderedDict[int, bytes] = OrderedDict()
         self._kept_bytes = self._saved = self._written = 0  # bytes; the last sequence saved there, and handed over
         self._sent_at: dict[int, float] = {}
@@ -200,7 +201,8 @@ class Client:
         except NeuralFoundationError as error:
             self._failed = error
         except asyncio.CancelledError:
-            self._failed = ServerError("client", "The connection was left before the stream had ended")
+            if not self._complete:
+                self._failed = ServerError("client", "The connection was left before the stream had ended")
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, the stream is not complete
             self._failed = ServerError("client", f"The client failed ({type(error).__name__}: {error})")
@@ -220,6 +222,7 @@ class Client:
             additional_headers=headers,
             compression=None,
             max_size=None,
+            close_timeout=CLOSE_S,
             process_exception=self._passes,
         )
         stream: Any = aiter(sockets)
@@ -293,11 +296,10 @@ class Client:
         try:
             async for message in socket:
                 if await self._read(message):
-                    await socket.close()  # says to the server that the last answer has come
                     return True
         finally:
             missing.cancel()
-            await asyncio.gather(missing, return_exceptions=True)
+            await asyncio.gather(missing, _close(socket), return_exceptions=True)
         return False
 
     async def _greet(self, socket: Any) -> None:
@@ -351,7 +353,8 @@ class Client:
             _note(self.latencies_s, now - sent, LATENCIES)
         for i, row in enumerate(protocol.read_decisions(frame, len(self.classes))):
             await self._decide(frame.start + i, row)
-        return bool(frame.flags & protocol.LAST)
+        self._complete = bool(frame.flags & protocol.LAST)
+        return self._complete
 
     async def _decide(self, token: int, row: Any) -> None:
         if token < self.n_tokens:
@@ -371,6 +374,16 @@ class Client:
             self._sent_at.pop(gone, None)
         self._saved = max(self._saved, sequence)
         self._room.set()
+
+
+async def _close(socket: Any) -> None:
+    """Close, which says that the last answer has come; what still comes is let go, else the goodbye is not heard."""
+    closing = asyncio.create_task(socket.close())
+    try:
+        async for _ in socket:
+            pass
+    finally:
+        await closing
 
 
 def _note(noted: list[Any], what: Any, most: int) -> None:

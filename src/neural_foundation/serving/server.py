@@ -80,6 +80,8 @@ def configured(settings: ServeSettings) -> Any:
 
     class Server(uvicorn.Server):  # type: ignore[misc]
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            for listener in (*self.servers, *(sockets or ())):
+                listener.close()  # who comes again finds the next server, not this one
             await app.state.service.registry.drain()
             await super().shutdown(sockets)
 
@@ -97,7 +99,7 @@ def configured(settings: ServeSettings) -> Any:
         server_header=False,
         backlog=BACKLOG,
         timeout_keep_alive=math.ceil(limits.hello_s),
-        timeout_graceful_shutdown=max(1, round(limits.drain_s)),
+        timeout_graceful_shutdown=1,  # all has been saved and closed before
         ssl_certfile=settings.tls_certificate,
         ssl_keyfile=settings.tls_key,
     )
