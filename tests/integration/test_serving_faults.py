@@ -68,6 +68,14 @@ def begun(socket: Any, **hello: Any) -> dict[str, Any]:
     return welcome
 
 
+def decided(socket: Any) -> protocol.Frame:
+    """Return the next decisions; acknowledgements and notices may come between."""
+    while True:
+        message = socket.recv(timeout=10)
+        if isinstance(message, bytes) and protocol.unpack(message).type == protocol.DECISIONS:
+            return protocol.unpack(message)
+
+
 def test_a_client_that_vanishes_in_the_middle_of_a_frame_can_go_on(url: str, wanted: np.ndarray) -> None:
     host, port = url.removeprefix("http://").split(":")
     with sockets.create_connection((host, int(port))) as plain:
@@ -196,14 +204,14 @@ def test_a_model_reloads_under_a_running_stream(exported_package: Package, tmp_p
         with open_socket(url.replace("http", "ws") + "/v1/stream", compression=None) as socket:
             begun(socket)
             socket.send(protocol.samples(BLOCKS[0], sequence=1, start=0))
-            first = protocol.read_decisions(protocol.unpack(socket.recv()), 2)
+            first = protocol.read_decisions(decided(socket), 2)
             assert post(f"{url}/v1/models/hands/reload", {})[1]["changed"] is False
             confidence = Confidence(temperature=2.0, thresholds=(0.99,), people=1, windows=10)
             with_confidence(Package.open(folder), tmp_path / "new", confidence)
             shutil.copy(tmp_path / "new" / "package.json", folder / "package.json")
             assert post(f"{url}/v1/models/hands/reload", {})[1]["changed"] is True
             socket.send(protocol.samples(BLOCKS[1], sequence=2, start=50))
-            second = protocol.read_decisions(protocol.unpack(socket.recv()), 2)
+            second = protocol.read_decisions(decided(socket), 2)
             np.testing.assert_allclose(np.concatenate([first, second])["probability"].T, wanted[:, :10], atol=1e-6)
         assert get(f"{url}/v2/models/hands")[1]["versions"] != before
         calibrated = decode(url, BLOCKS[:2])

@@ -126,7 +126,7 @@ async def _life(app: FastAPI) -> AsyncIterator[None]:
 
 def create_app(settings: ServeSettings) -> Streams:
     """Return the application; PackageError, StoreError or SpecError where the settings name what is not there."""
-    told = {"title": "neural-foundation", "version": __version__, "description": DESCRIPTION}
+    told: dict[str, Any] = {"title": "neural-foundation", "version": __version__, "description": DESCRIPTION}
     app = FastAPI(lifespan=_life, docs_url=None, redoc_url=None, **told)
     service = app.state.service = Service(settings)
     app.add_exception_handler(AccessError, _no_access(service))
