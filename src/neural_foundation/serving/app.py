@@ -52,7 +52,8 @@ class Service:
         self.pool = ThreadPoolExecutor(2, thread_name_prefix="serving")
         self.registry = Registry(settings, self.models, self.pool)
         self.inference, self.watching = v2.Inference(self), 0
-        self.feed = Feed(self, settings.source, settings.outlets) if settings.source else None
+        own = settings.source not in ("", "ws")  # 'ws': streams come over the WebSocket, as they always can
+        self.feed = Feed(self, settings.source, settings.outlets) if own else None
 
     @property
     def ready(self) -> bool:
