@@ -53,7 +53,7 @@ class Process:
 
     def __init__(self, command: list[str], port: int, path: str) -> None:
         self.port = port
-        environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        environment = dict(os.environ)
         self.process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         for _ in range(300):
             try:

@@ -114,12 +114,15 @@ def _checked(values: dict[str, Any]) -> ServeSettings:
 
 def _run(settings: ServeSettings) -> None:
     """Listen first, then load and say where; what cannot be served is told before anything else is said."""
+    from threadpoolctl import threadpool_limits
+
     from ..serving import logs
     from ..serving.server import address, configured, listening
 
     logs.configure(settings.logs)
     with closing(listening(settings)) as opened:
         server = configured(settings)
+        threadpool_limits(1)  # a second thread of the linear algebra makes a step of 1 ms one of 15
         tasks = ", ".join(server.config.app.state.service.models.tasks)
         typer.echo(f"Serving {tasks} on {address(settings, opened)}", err=True)
         if settings.in_the_clear:

@@ -129,6 +129,8 @@ def stopping() -> Iterator[threading.Event]:
 
 def here(job: Job, package: Path, stop: threading.Event, show: Show) -> Found:
     """Decode in this process."""
+    from threadpoolctl import threadpool_limits
+
     from ..realtime.live_model import LiveModel
     from ..realtime.sources.decoding import Decoding, hand_out
     from ..serving.models import package_folder
@@ -139,6 +141,7 @@ def here(job: Job, package: Path, stop: threading.Event, show: Show) -> Found:
         source = stack.enter_context(spec.open())
         outlets = [stack.enter_context(o.open(model.classes, 1 / model.hop_s)) for o in job.outlets]
         decoding = Decoding(model, source)
+        threadpool_limits(1)  # as a server does
         found = Found("here", model.classes, source.signal.sfreq)
         began = time.perf_counter()
         for chunk in blocks(source, job.seconds, stop):
