@@ -119,7 +119,8 @@ def save_state(state: State) -> bytes:
     """Return a state as bytes (safetensors: plain arrays); `load_state` gives it back, also in another process."""
     from safetensors.numpy import save
 
-    data: bytes = save(_flatten(state, ""))
+    flat = _flatten(state, "")  # numbered: a state's order is part of it, and safetensors keeps none
+    data: bytes = save({f"{i:05d} {name}": array for i, (name, array) in enumerate(flat.items())})
     return data
 
 
@@ -129,7 +130,7 @@ def load_state(data: bytes) -> State:
     from safetensors.numpy import load
 
     try:
-        return _unflatten({name: array.copy() for name, array in load(data).items()})
+        return _unflatten({name.partition(" ")[2]: array.copy() for name, array in sorted(load(data).items())})
     except (SafetensorError, ValueError, KeyError, IndexError, AttributeError) as error:
         raise StreamError(f"These bytes are not a saved state ({error})") from None
 

@@ -37,7 +37,7 @@ class PlasticityAdapter:
     model : a package folder, an opened package, a `LiveModel`, or whatever has a `package`.
     settings : how it adapts; a dict is read as one. reference : the covariance to steer back to, from `snapshot()`.
     journal : file of the lineage journal; None keeps none. signal : what the stream is, the package's by default.
-    bridge_s : samples that are missing between two `Chunk`s are stepped over up to this, as not valid; after more the
+    bridge_s : missing samples between two chunks are stepped over up to this, as not valid; after more the
         decoder begins anew, and keeps what it learned.
 
     One adapter holds one stream; `state` can be saved (`core.stream.save_state`), put back, and gone on from.

@@ -83,3 +83,12 @@ def test_infinite_lookahead_is_refused_live() -> None:
 
 def test_empty_keeps_its_place() -> None:
     assert (empty(3, 7).start, empty(3, 7).values.shape) == (7, (3, 0))
+
+
+def test_a_saved_state_keeps_its_order_and_its_complex_numbers() -> None:
+    state = {"z": np.arange(2.0), "a": {"m": 1, "b": np.array([1 + 2j], np.complex64)}, "k": np.array(True)}
+    back = load_state(save_state(state))
+    assert list(back) == list(state)
+    assert list(back["a"]) == ["m", "b"]
+    assert back["a"]["b"].dtype == np.complex64
+    np.testing.assert_array_equal(back["a"]["b"], state["a"]["b"])
