@@ -274,7 +274,7 @@ def capacity(folder: Path) -> None:
     """Print how many streams there can be with p99 below the duration of a block."""
     print("Capacity, 15 s each (one process; the load runs beside it):")
     with server(folder, 400) as served:
-        for n in (30, 60, 90, 120, 150, 180, 240, 300):
+        for n in (30, 40, 50, 60, 80, 100, 150, 200):
             found = result(load(served.port, n, 15))
             print(f"  {told(found)}")
             if found["p99"] > 1e3 * BLOCK_S or found["failed"]:
