@@ -83,8 +83,7 @@ class StreamDecoder(LiveDecoder):
         with context 'trial'. `reset()` does the same from the next sample on.
     session : the package's opened graph, or its recorded step, where several streams share it.
 
-    Two places are open to who adapts it, None until then: `mix`, float64 (n_chans, n_chans), is applied to the cleaned
-    signal; `readout`, a matrix (K, K) and a bias (K,), to the logits.
+    `mix`, float64 (n_chans, n_chans), is applied to the cleaned signal by who adapts it; None until then.
 
     Raises
     ------
@@ -118,7 +117,6 @@ class StreamDecoder(LiveDecoder):
         self._ring = Ring(self.engine.signal)
         self._owner: State | None = None
         self.mix: NDArray[np.float64] | None = None
-        self.readout: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
         self._warm_up()
 
     def _warm_up(self) -> None:
@@ -152,7 +150,7 @@ class StreamDecoder(LiveDecoder):
         for start, values, ok in self._between_resets(clean, state):
             end = start - self._ring.filled
             for share in self._ring.push(values, ok):
-                rows.append(softmax(self._read_out(self.engine.step())))
+                rows.append(softmax(self.engine.step()))
                 valid.append(share > 0.5)
                 ends.append(end := end + self.hop)
         first = state["n_out"]
@@ -161,12 +159,6 @@ class StreamDecoder(LiveDecoder):
         state["ends"] = np.array(ends, np.int64)
         probability = np.array(rows).T if rows else np.zeros((len(self.classes), 0))
         return Chunk(probability, np.array(valid, bool), first), self._give(state)
-
-    def _read_out(self, logits: NDArray[Any]) -> NDArray[Any]:
-        if self.readout is None:
-            return logits
-        matrix, bias = self.readout
-        return np.asarray(matrix @ logits + bias)
 
     def _between_resets(self, clean: Chunk, state: State) -> Iterator[tuple[int, NDArray[Any], NDArray[np.bool_]]]:
         """Yield start, samples and validity of the chunk's parts, cut where the model's state starts anew."""

@@ -24,10 +24,9 @@ from ..core.specs import SignalSpec
 from ..core.stream import Chunk, State
 from ..models.package import Package
 from ..signals.chain import chain
-from .decoder import NONE, LiveDecoder, due, matching, softmax
+from .decoder import NONE, LiveDecoder, due, matching
 
 HOPS_A_WINDOW = 10
-_LEAST = 1e-12  # of a probability, so that its logarithm can be read out
 Predict = Callable[[NDArray[np.float32]], NDArray[np.float64]]
 
 
@@ -43,8 +42,7 @@ class SlidingDecoder(LiveDecoder):
     resets_s : seconds from the first sample at which a window starts anew (onset of a trial): the next decision is at
         the end of the first full window after it. `reset()` does the same from the next sample on.
 
-    `decision_s` is how many seconds one decision took here. `mix` and `readout` are the places for adaptation of
-    `StreamDecoder`; logits are the logarithms of the probabilities.
+    `decision_s` is how many seconds one decision took here. `mix` is that of `StreamDecoder`.
 
     Raises
     ------
@@ -76,7 +74,6 @@ class SlidingDecoder(LiveDecoder):
         self.lookahead_s = self.chain.lookahead_s
         self.resets = sorted({round(t * sfreq) for t in resets_s})
         self.mix: NDArray[np.float64] | None = None
-        self.readout: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
         self._predict = predictor(package)
         self._warm_up()
 
@@ -175,13 +172,9 @@ class SlidingDecoder(LiveDecoder):
         first = ring["n"] % self.window
         window = np.concatenate([ring["values"][:, first:], ring["values"][:, :first]], 1)
         try:
-            probability = np.asarray(self._predict(window[None])[0], np.float64)
+            return np.asarray(self._predict(window[None])[0], np.float64)
         except DataError:
             return None
-        if self.readout is None:
-            return probability
-        matrix, bias = self.readout
-        return np.array(softmax(matrix @ np.log(np.maximum(probability, _LEAST)) + bias))
 
 
 def _hop(given_s: float | None, trained_s: float | None, window_s: float, sfreq: float) -> int:

@@ -269,7 +269,11 @@ class Connection:
             "counts": np.array([self.sequence, *self.stream.counts], np.int64),
         }
         if self.sequence:  # before the first frame all is as it begins, and a state is a few hundred bytes
-            state["recent"] = np.frombuffer(self._recent.tobytes(), np.uint8)
+            state["recent"] = np.zeros(
+                REMEMBERED * self._rows.itemsize, np.uint8
+            )  # of one size: freed memory fits again
+            recent = np.frombuffer(self._recent.tobytes(), np.uint8)
+            state["recent"][: len(recent)] = recent
             state |= {"decoder": self.stream.state, "watch": self.watch.state()}
         return save_state(state)
 
@@ -284,8 +288,8 @@ class Connection:
             return made
         made.sequence, *counts = (int(n) for n in saved["counts"])
         made.stream.go_on(saved["decoder"], counts)
-        made._kept = [saved["recent"].tobytes()]
-        made._n_kept = len(made._recent)
+        made._n_kept = min(made.n_tokens, REMEMBERED)
+        made._kept = [saved["recent"][: made._n_kept * made._rows.itemsize].tobytes()]
         made.watch.restore(saved["watch"])
         return made
 
