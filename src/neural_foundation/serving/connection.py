@@ -72,7 +72,7 @@ class Connection:
         self.sequence, self.finished = 0, False
         self.failed = False  # by a fault of ours in the middle of a frame: this state is not to be kept
         self._rows = protocol.row_type(len(model.classes))
-        self._kept: list[bytes] = []  # rows as bytes: to join those costs a hundredth of joining arrays of records
+        self._kept = bytearray(2 * REMEMBERED * self._rows.itemsize)  # rows; as much memory from the first on
         self._n_kept = 0
         self._most = max(1, round(limits.block_s * self.signal.sfreq))
         self._handlers: dict[int, Callable[[Frame, float], Answer]] = {
@@ -210,15 +210,19 @@ class Connection:
         return answer
 
     def _remember(self, rows: NDArray[Any]) -> None:
-        self._kept.append(rows.tobytes())
+        rows = rows[-REMEMBERED:]
+        if self._n_kept + len(rows) > 2 * REMEMBERED:
+            last = self._recent.tobytes()
+            self._kept[: len(last)], self._n_kept = last, len(last) // self._rows.itemsize
+        at = self._n_kept * self._rows.itemsize
+        self._kept[at : at + rows.nbytes] = rows.tobytes()
         self._n_kept += len(rows)
-        if self._n_kept >= 2 * REMEMBERED:
-            self._kept, self._n_kept = [self._recent.tobytes()], REMEMBERED
 
     @property
     def _recent(self) -> NDArray[Any]:
-        """The last decisions."""
-        return np.frombuffer(b"".join(self._kept), self._rows)[-REMEMBERED:]
+        """The last decisions; good until the next ones are remembered."""
+        first = max(0, self._n_kept - REMEMBERED)
+        return np.frombuffer(self._kept, self._rows, self._n_kept - first, first * self._rows.itemsize)
 
     def _as_rows(self, tokens: Tokens) -> NDArray[Any]:
         rows = np.zeros(len(tokens), self._rows)
@@ -272,8 +276,7 @@ class Connection:
             state["recent"] = np.zeros(
                 REMEMBERED * self._rows.itemsize, np.uint8
             )  # of one size: freed memory fits again
-            recent = np.frombuffer(self._recent.tobytes(), np.uint8)
-            state["recent"][: len(recent)] = recent
+            state["recent"][: self._recent.nbytes] = self._recent.view(np.uint8)
             state |= {"decoder": self.stream.state, "watch": self.watch.state()}
         return save_state(state)
 
@@ -289,7 +292,7 @@ class Connection:
         made.sequence, *counts = (int(n) for n in saved["counts"])
         made.stream.go_on(saved["decoder"], counts)
         made._n_kept = min(made.n_tokens, REMEMBERED)
-        made._kept = [saved["recent"][: made._n_kept * made._rows.itemsize].tobytes()]
+        made._kept[: len(saved["recent"])] = saved["recent"].tobytes()
         made.watch.restore(saved["watch"])
         return made
 
