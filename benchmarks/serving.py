@@ -2,6 +2,7 @@
 
     python benchmarks/serving.py                 # about 4 minutes
     python benchmarks/serving.py --seconds 300   # the crowd for 5 minutes, as in the docs
+    python benchmarks/serving.py --only memory --seconds 840   # a few streams for long, and the server's memory
 
 The package of live_step.py: 64 channels at 1 kHz, under 1M parameters. The server is a process of its own; so is the
 load. A round trip is timed on a thread that does nothing else, in turns with the same step in this process and with an
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import os
 import statistics
@@ -270,6 +272,18 @@ def thirty(folder: Path, seconds: float) -> None:
         print(f"  {told(result(inside))}  {asked}")
 
 
+def memory(folder: Path, seconds: float, connections: int = 12) -> None:
+    """Print the memory of the server each minute while streams run; their states are full after 7 minutes."""
+    print(f"Memory of the server with {connections} streams:")
+    with server(folder, connections) as served:
+        began, streams = time.monotonic(), load(served.port, connections, seconds)
+        while streams.poll() is None:
+            print(f"  {time.monotonic() - began:6.0f} s  {served.memory_mb():7.1f} MB", flush=True)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                streams.wait(timeout=60)
+        print(f"  {told(result(streams))}")
+
+
 def capacity(folder: Path) -> None:
     """Print how many streams there can be with p99 below the duration of a block."""
     print("Capacity, 15 s each (one process; the load runs beside it):")
@@ -285,7 +299,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--load", help=argparse.SUPPRESS)
-    parser.add_argument("--only", choices=("trip", "thirty", "capacity"))
+    parser.add_argument("--only", choices=("trip", "thirty", "memory", "capacity"))
     options = parser.parse_args()
     if options.load:
         port, connections, seconds = options.load.split(",")
@@ -300,6 +314,8 @@ def main() -> None:
             round_trip(folder)
         if options.only in (None, "thirty"):
             thirty(folder, options.seconds)
+        if options.only == "memory":
+            memory(folder, options.seconds)
         if options.only in (None, "capacity"):
             capacity(folder)
 
