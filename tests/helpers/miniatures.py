@@ -404,6 +404,51 @@ def _column(table: object, name: str, values: np.ndarray, kind: str) -> None:
     _typed(table[name], kind, description=name)  # type: ignore[index]
 
 
+def spykesml_arrays() -> dict[str, np.ndarray]:
+    """Return counts of four neurons in 90 bins, and two coordinates of a hand."""
+    rng = np.random.default_rng(0)
+    return {"spikes": rng.poisson(1.0, (4, 90)), "hand": np.cumsum(rng.normal(size=(2, 90)), 1) * 0.01}
+
+
+def spykesml(folder: Path) -> Path:
+    """The repository's two files: one with neurons by bins, a third row of zeros and times, one the other way round."""
+    from scipy.io import savemat
+
+    made = spykesml_arrays()
+    spikes, hand = made["spikes"].astype(np.uint8), made["hand"]
+    space = np.concatenate([hand, np.zeros((1, 90))])
+    (folder / "data").mkdir(parents=True)
+    time = np.round(12.591 + 0.05 * np.arange(90), 3)
+    m1 = {"spikes": spikes, "handVel": space, "handPos": 2 * space, "time": time}
+    savemat(folder / "data" / "m1_stevenson_2011.mat", m1, do_compression=True)
+    savemat(folder / "data" / "s1_data.mat", {"spikes": spikes.T, "vel": hand.T, "pos": 2 * hand.T})
+    return folder
+
+
+def ratgps_arrays(rat: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return counts of four neurons in 120 steps of 200 ms, and the place in the middle of each."""
+    rng = np.random.default_rng(int(rat[1:]))
+    return rng.poisson(0.3, (120, 4)), 50 + 20 * np.sin(np.arange(120)[:, None] / [7.0, 11.0])
+
+
+def ratgps(folder: Path) -> Path:
+    """R1 in the arena with bins of 200 ms; R2 in overlapping windows alone."""
+    ratgps_pair(folder / "2D" / "data" / "R1_1x200_at5_step200_bin100-RAW", "R1", 1)
+    ratgps_pair(folder / "2D" / "data" / "R2_1x1400_at35_step200_bin100-RAW", "R2", 7)
+    return folder
+
+
+def ratgps_pair(stem: Path, rat: str, steps: int, columns: int = 2) -> None:
+    """Write the counts of a rat in windows of some steps of 200 ms, and where it was in the middle of each."""
+    counts, position = ratgps_arrays(rat)
+    n = len(counts) - steps + 1
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    rows = np.stack([counts[i : i + steps].sum(0) for i in range(n)])
+    np.savetxt(stem.with_name(f"{stem.name}_feat.dat"), rows, fmt="%d")
+    middle = position[steps // 2 :][:n, :columns]
+    np.savetxt(stem.with_name(f"{stem.name}_pos.dat"), middle, fmt="%.4f")
+
+
 # kind -> (the name of its folder under the data folder, what builds it)
 MINIATURES: dict[str, tuple[str, Callable[[Path], Path]]] = {
     "eegmat": ("eegmat", eegmat),
@@ -418,4 +463,6 @@ MINIATURES: dict[str, tuple[str, Callable[[Path], Path]]] = {
     "neural_latents": ("dandi/000128", neural_latents),
     "hms": ("hms-harmful-brain-activity-classification", hms),
     "ibl": ("ibl", ibl),
+    "spykesml": ("spykesml", spykesml),
+    "ratgps": ("ratgps", ratgps),
 }

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from ..core.errors import DataError, RecordingError, did_you_mean
 from .alf import CLUSTERS, SPIKES, Chosen, choose, revisions
-from .base import DatasetInfo, Files, Item
-from .one_client import SESSIONS, One, sessions
+from .base import DATA_FOLDER, DatasetInfo, Files, Item
+from .one_client import SESSIONS, One, eids_of, sessions
 from .sources import Source
 
 if TYPE_CHECKING:
@@ -25,6 +26,24 @@ _SERIES = {
     "right_motion_energy": ("_ibl_rightCamera.times.npy", "rightCamera.ROIMotionEnergy.npy", "motion_energy", ""),
 }
 _DAY = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]"
+
+
+def _listed(value: Any) -> Any:
+    """Return the ids in a file, one a line, so that its content is in the key; a path may be of the data folder."""
+    if not isinstance(value, (str, Path)):
+        return value
+    places = [Path(value), *([Path(base) / value] if (base := os.environ.get(DATA_FOLDER)) else [])]
+    for path in places:
+        if path.is_file():
+            return eids_of(path)
+    raise DataError(f"There is no list of sessions {places[-1]}", allowed="ids, or a file with one a line")
+
+
+Eids = Annotated[
+    tuple[str, ...],
+    BeforeValidator(_listed),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}),
+]
 
 
 class IBL(Files):
@@ -40,8 +59,10 @@ class IBL(Files):
     """
 
     kind: Literal["ibl"] = "ibl"
-    eids: tuple[str, ...] | None = Field(
-        None, min_length=1, description=f"only these sessions; needs the {SESSIONS} that 'data fetch' keeps"
+    eids: Eids | None = Field(
+        None,
+        min_length=1,
+        description=f"only these sessions, or a file that lists them; needs the {SESSIONS} that 'data fetch' keeps",
     )
     sorter: str | None = Field(
         None, description="folder of the sorter; default: iblsorter, else pykilosort, else the probe's own"

@@ -38,6 +38,9 @@ class Recordings(Files):
     The subject of a file is what `subject` finds in its path relative to `path`, written with '/' (the group named
     `subject`, else the first group, else the whole match). Without `subject` it is the name of the top folder where
     the file lies in a subfolder, else the part of the file's name before the first '_' or '-'.
+
+    Without `events` the trials stay as the file has them, and there are no classes: for learning without labels, and
+    for the stage `bin`, which takes the columns of the trials as they are.
     """
 
     kind: Literal["recordings"] = "recordings"
@@ -45,7 +48,7 @@ class Recordings(Files):
         None, min_length=1, description="glob under `path`, e.g. '**/*_run1.edf'; default: every file with a reader"
     )
     subject: str | None = Field(None, min_length=1, description="regular expression that finds the subject in a path")
-    events: Events = Field(description="label in the files -> class; the classes stand in this order")
+    events: Events = Field((), description="label in the files -> class; the classes stand in this order")
     trial_s: float | None = Field(None, gt=0, description="length of a trial where its label has no duration, seconds")
     on_missing: Literal["raise", "allow"] = Field("raise", description="when a recording has no trial of some class")
 
@@ -56,7 +59,7 @@ class Recordings(Files):
     @field_validator("events")
     @classmethod
     def _two_classes(cls, events: Events) -> Events:
-        return two_classes(events)
+        return two_classes(events) if events else events
 
     @field_validator("subject")
     @classmethod
@@ -86,19 +89,16 @@ class Recordings(Files):
         return items
 
     def open(self, item: Item, folder: Path) -> Session:
-        """Return the recording with its labelled trials; DataError where the labels are not there."""
+        """Return the recording with the trials of `events`; DataError where its labels are not there."""
         from ..recordings import read
 
         (file,) = item.files
         session = read(file, subject=item.subject)
         try:
-            trials = classified(
-                session.trials,
-                dict(self.events),
-                trial_s=self.trial_s,
-                where=str(file),
-                partly=self.on_missing == "allow",
-            )
+            trials = session.trials
+            if self.events:
+                partly = self.on_missing == "allow"
+                trials = classified(trials, dict(self.events), trial_s=self.trial_s, where=str(file), partly=partly)
         except BaseException:
             session.close()
             raise

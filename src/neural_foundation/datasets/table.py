@@ -22,6 +22,10 @@ DATASETS = KindTable(
             "Long simulated recordings with seizures of known onset and what comes before.",
         ),
         "simulated_sleep": Row(f"{_HERE}.simulated.sleep:SimulatedSleep", "Simulated nights in five sleep stages."),
+        "simulated_sessions": Row(
+            f"{_HERE}.simulated.sessions:SimulatedSessions",
+            "Mice at a decision task: sorted spikes of known tuning, wheel, cameras; shaped like 'ibl'.",
+        ),
         "recordings": Row(f"{_HERE}.recordings_folder:Recordings", "Your own recordings in a folder."),
         "eegmat": Row(f"{_HERE}.eegmat:EEGMAT", "Rest against mental arithmetic, 36 people, 19 EEG channels."),
         "ssvep_exo": Row(f"{_HERE}.ssvep_exo:SSVEPExo", "Flicker at 13, 17 and 21 Hz, 12 people, 8 EEG channels."),
@@ -39,6 +43,8 @@ DATASETS = KindTable(
             f"{_HERE}.hms:HMS", "Seizures, periodic and rhythmic patterns in ICU EEG, 1950 people; Kaggle account."
         ),
         "ibl": Row(f"{_HERE}.ibl:IBL", "Mice at IBL's decision task: sorted spikes, wheel, cameras, by session id."),
+        "spykesml": Row(f"{_HERE}.spykesml:SpykesML", "Macaques that reach: binned M1 and S1 spikes, hand velocity."),
+        "ratgps": Row(f"{_HERE}.ratgps:RatGPS", "Rats in an arena or on a track: place cells and position."),
         "neural_latents": Row(
             f"{_HERE}.neural_latents:NeuralLatents", "Four monkeys: mc_maze, mc_rtt, area2_bump, dmfc_rsg as NWB."
         ),

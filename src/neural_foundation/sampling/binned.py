@@ -99,15 +99,31 @@ def spec_of(sessions: Sequence[BinnedSession], n_bins: int) -> BinnedSpec:
     """Return the facts of sessions that are used together; SignalMismatchError where bins or modalities differ."""
     if not sessions:
         raise DataError("There are no binned sessions", remedy="Check the 'bin' stage")
-    head = sessions[0]
+    head, units = sessions[0], _units(sessions)
     for other in sessions:
-        if (other.bin_s, other.modalities) != (head.bin_s, head.modalities):
+        if (other.bin_s, _kinds(other)) != (head.bin_s, _kinds(head)):
             given = f"Session '{other.spec.name}' has bins of {other.bin_s:g} s and {_told(other)}"
             allowed = f"{head.bin_s:g} s and {_told(head)}, as session '{head.spec.name}'"
             raise SignalMismatchError(given, allowed=allowed, remedy="Bin all of them in the same way")
-    return BinnedSpec(
-        bin_s=head.bin_s, n_bins=n_bins, modalities=head.modalities, sessions=tuple(s.spec for s in sessions)
-    )
+    modalities = tuple(m.model_copy(update={"unit": units.get(m.name, "")}) for m in head.modalities)
+    return BinnedSpec(bin_s=head.bin_s, n_bins=n_bins, modalities=modalities, sessions=tuple(s.spec for s in sessions))
+
+
+def _kinds(session: BinnedSession) -> list[tuple[str, str, tuple[str, ...]]]:
+    return [(m.name, m.kind, m.classes) for m in session.modalities]
+
+
+def _units(sessions: Sequence[BinnedSession]) -> dict[str, str]:
+    """Return the unit of each modality; SignalMismatchError where two sessions that have it differ."""
+    units: dict[str, str] = {}
+    for session in sessions:
+        for modality in session.modalities:
+            if modality.name in session.values and units.setdefault(modality.name, modality.unit) != modality.unit:
+                given = f"'{modality.name}' is in '{modality.unit}' in session '{session.spec.name}'"
+                raise SignalMismatchError(
+                    given, allowed=f"'{units[modality.name]}', as before", remedy="Convert one of them"
+                )
+    return units
 
 
 def _told(session: BinnedSession) -> str:
@@ -224,11 +240,13 @@ class Group:
     """The windows of a batch that are of one session; they are rows `first_row` and on.
 
     values : by modality, those that the session has: counts and continuous float32 (b, T, C), classes int64 (b,).
+    first : (b,) the first bin of each in the session.
     """
 
     session: int
     first_row: int
     values: Mapping[str, Tensor]
+    first: Indices
 
     def __len__(self) -> int:
         return len(next(iter(self.values.values())))
@@ -297,7 +315,8 @@ class BinnedSource:
         groups, row = [], 0
         for session in np.unique(windows.session[items]).tolist():
             mine = windows.session[items] == session
-            groups.append(Group(session, row, self._values(session, items[mine], shift[mine])))
+            values = self._values(session, items[mine], shift[mine])
+            groups.append(Group(session, row, values, windows.first[items[mine]] + shift[mine]))
             row += int(mine.sum())
         return BinnedBatch(tuple(groups), items, seed, epoch, step)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,9 @@ from pydantic import Field
 from ..core.errors import DataError, SignalMismatchError, one_of
 from ..core.specs import SignalSpec, Spec
 from ..recordings import Session, Signal, read
+
+if TYPE_CHECKING:
+    from .batches import Source
 
 Indices = NDArray[np.int64]
 Labels = NDArray[np.str_]
@@ -69,6 +72,12 @@ class WindowSet:
     def of_subjects(self, subjects: Sequence[str]) -> WindowSet:
         """Return the windows of some subjects."""
         return self.select(np.isin(self.subject, list(subjects)))
+
+    def source(self, subjects: Sequence[str], memory_bytes: int) -> Source:
+        """Return what reads batches, of these training subjects; signals that fit into `memory_bytes` are kept."""
+        from .batches import Source
+
+        return Source(self, subjects, memory_bytes=memory_bytes)
 
     def load(self, indices: Indices | Sequence[int] | None = None) -> NDArray[np.float32]:
         """Return signals, float32 (n, n_chans, n_times); a file is checked whole when it is first read, or changed."""

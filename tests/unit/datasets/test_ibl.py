@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from neural_foundation.core.errors import DataError, RecordingError
+from neural_foundation.core.specs import identity
 from neural_foundation.datasets.alf import choose, revisions
 from neural_foundation.datasets.ibl import IBL
 from neural_foundation.recordings import Session
@@ -208,3 +209,20 @@ def test_sessions_are_chosen_by_their_ids(root: Path) -> None:
     (root / "sessions.json").write_text(json.dumps({eid: {**entry, "path": "../x/Subjects/y/2020-01-01/001"}}))
     with pytest.raises(DataError, match="it names a file|no list of sessions"):
         IBL(path=root, eids=(eid,)).items()
+
+
+def test_ids_may_stand_in_a_file_whose_content_is_in_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = ("754b74d5-7a06-4004-ae0c-72a10b6ed2e6", "781b35fd-e1f0-4d14-b2bb-95b7263082bb")
+    file = tmp_path / "lists" / "train.txt"
+    file.parent.mkdir()
+    file.write_text("\n".join(ids) + "\n")
+    listed = IBL.model_validate({"eids": str(file)})
+    assert listed.eids == ids
+    assert identity(listed) == identity(IBL(eids=ids))
+    monkeypatch.setenv("NEURAL_FOUNDATION_DATA", str(tmp_path))
+    assert IBL.model_validate({"eids": "lists/train.txt"}) == listed
+    with pytest.raises(DataError, match="There is no list of sessions .*none.txt. Allowed: ids, or a file"):
+        IBL.model_validate({"eids": "none.txt"})
+    file.write_text("no id\n")
+    with pytest.raises(DataError, match="'no id' is no id of a session"):
+        IBL.model_validate({"eids": str(file)})

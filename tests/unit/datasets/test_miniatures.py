@@ -42,7 +42,7 @@ def test_every_recording_opens_with_trials_of_its_classes(miniature: tuple[Files
     for item in items:
         with spec.open(item, tmp_path) as session:
             assert (session.session_id, session.subject) == (item.id, item.subject)
-            assert len(session.trials) > 0
+            assert len(session.trials) > 0 or not spec.classes()
             if spec.classes():
                 assert set(session.trials.label) <= set(spec.classes())
             assert session.signals or session.spikes

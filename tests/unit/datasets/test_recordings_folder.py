@@ -14,6 +14,7 @@ from neural_foundation.core.schema import inline
 from neural_foundation.core.specs import digest, identity
 from neural_foundation.datasets import DATASETS
 from neural_foundation.datasets.recordings_folder import Recordings, _id
+from neural_foundation.recordings import read
 
 Edf = Callable[..., Path]
 EVENTS = {"T1": "left", "T2": "right"}
@@ -180,9 +181,12 @@ def test_a_wrong_setting_is_named(fields: dict[str, object], message: str, tmp_p
         make(tmp_path, **fields)
 
 
-def test_events_are_required() -> None:
-    with pytest.raises(SpecError, match="field 'events' is missing"):
-        DATASETS.parse({"kind": "recordings", "path": "."})
+def test_without_events_the_trials_stay_as_the_file_has_them(edf: Edf, tmp_path: Path) -> None:
+    edf(tmp_path / "a.edf", [(1.0, 2.0, "T1"), (3.0, 3.0, "note")])
+    spec = Recordings(path=tmp_path)
+    assert spec.classes() == ()
+    with spec.open(spec.items()[0], tmp_path) as session, read(tmp_path / "a.edf") as whole:
+        assert session.trials == whole.trials
 
 
 def test_the_order_of_the_classes_is_part_of_the_key(tmp_path: Path) -> None:
