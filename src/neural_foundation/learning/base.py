@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
+from ..core.modalities import BinnedSpec
 from ..core.progress import Progress, silent
 from ..core.specs import SignalSpec, Spec, TargetSpec
 from ..models.base import ModelSpec
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from ..sampling.batches import Batch, Source
+    from ..sampling.binned import BinnedBatch, BinnedSet, BinnedSource
     from ..sampling.order import Balance
     from ..sampling.windows import WindowSet
 
@@ -28,9 +30,9 @@ class Task:
     """All that a learner needs to know; see `fit` for the meaning of each."""
 
     model: ModelSpec
-    train: WindowSet
-    validation: WindowSet | None
-    signal: SignalSpec
+    train: WindowSet | BinnedSet
+    validation: WindowSet | BinnedSet | None
+    signal: SignalSpec | BinnedSpec
     target: TargetSpec | None
     subjects: tuple[str, ...]
     folder: Path
@@ -60,7 +62,10 @@ class Learner(Spec):
 
 @dataclass(frozen=True)
 class Bound:
-    """What an objective may look at when it is bound: the network, the data's facts, the training windows."""
+    """What an objective may look at when it is bound: the network, the data's facts, the training windows.
+
+    An objective of binned sessions finds the facts of its data in `source.windows.spec`; it has no `signal`.
+    """
 
     network: nn.Module
     signal: SignalSpec
@@ -73,12 +78,14 @@ class Bound:
 class Objective(Spec):
     """Base of every objective's description.
 
+    data : what it learns from, windows of a `signal` or of `binned` sessions; see `ModelSpec`.
     couples_samples : a sample's loss depends on the others in its batch; such an objective cannot be private.
     supervised : it needs windows with targets. tasks : the targets it understands. tokens : it needs the network's
     outputs at every token. not_ordered : why it cannot learn from windows in order, whose state is carried on; empty
     where it can.
     """
 
+    data: ClassVar[Literal["signal", "binned"]] = "signal"
     couples_samples: ClassVar[bool] = False
     supervised: ClassVar[bool] = False
     tasks: ClassVar[tuple[str, ...]] = ()
@@ -89,9 +96,11 @@ class Objective(Spec):
         """Return a module `loss(network, batch) -> (batch,)`.
 
         Parameters of its own are trained with the network and thrown away after. It may have a method
-        `decisions(network, batch) -> (loss (batch,), class (batch,))` for the balanced accuracy of validation, and a
-        method `listeners(device)` that names networks of its own whose state is carried on beside the trained one's;
-        what each gave for the unchanged signal is then in `batch.told`.
+        `decisions(network, batch) -> (loss (batch,), class (batch,))` for the balanced accuracy of validation, or a
+        method `figures(network, batch) -> (loss (batch,), {name: (batch,)})` for further named figures of validation
+        (NaN: not of this window; their means are logged), and a method `listeners(device)` that names networks of its
+        own whose state is carried on beside the trained one's; what each gave for the unchanged signal is then in
+        `batch.told`.
         """
 
 
@@ -99,11 +108,12 @@ class Objective(Spec):
 class Drawn:
     """What a sampler draws batches from.
 
-    source : the windows. order_seed, batch_seed : of which windows a step sees, and of what happens to them. held :
-    they are those of validation: each once, always in the same order, as of nobody in the training subjects.
+    source : the windows, of a signal or of binned sessions. order_seed, batch_seed : of which windows a step sees, and
+    of what happens to them. held : they are those of validation: each once, always in the same order, as of nobody in
+    the training subjects.
     """
 
-    source: Source
+    source: Source | BinnedSource
     batch_size: int
     balance: Balance
     order_seed: int
@@ -128,8 +138,8 @@ class Feed(Protocol):
     def size(self, step: int) -> int:
         """Return how many windows a step sees."""
 
-    def parts(self, step: int, n: int = 1) -> Iterator[Batch]:
-        """Yield the windows of a step, on the CPU, in n batches."""
+    def parts(self, step: int, n: int = 1, *, every: int = 1, first: int = 0) -> Iterator[Batch | BinnedBatch]:
+        """Yield the windows of a step, on the CPU, in n batches; of these each `every`-th from `first` on."""
 
 
 class Sampler(Spec):

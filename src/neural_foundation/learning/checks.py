@@ -7,27 +7,61 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..core.errors import DataError, SpecError, one_of
+from ..core.modalities import BinnedSpec
 from ..core.specs import TargetSpec
 from ..models.base import ModelSpec
 
 if TYPE_CHECKING:
-    from ..sampling.windows import WindowSet
     from .base import Learner, Objective
+    from .gradient import Gradient
 
 
 def same_family(model: ModelSpec, learner: Learner) -> None:
     """Raise SpecError where the learner cannot fit this family of models."""
     if model.family != learner.family:
-        given = f"Model '{getattr(model, 'kind', type(model).__name__)}' is fitted as {model.family}"
+        given = f"Model '{_kind(model)}' is fitted as {model.family}"
         kind = "gradient" if model.family == "network" else "estimator"
         raise SpecError(f"{given}, the learner fits {learner.family}s", remedy=f"Set learner: {{kind: {kind}}}")
+
+
+def same_data(model: ModelSpec, learner: Learner, train: Any, validation: Any, signal: Any) -> None:
+    """Raise SpecError where windows of a signal meet a model or objective of binned sessions, or the reverse."""
+    binned = isinstance(signal, BinnedSpec)
+    has = "windows of binned sessions" if binned else "windows of a signal"
+    objective, sampler = getattr(learner, "objective", None), getattr(learner, "sampler", None)
+    for what, spec in (("Model", model), ("Objective", objective)):
+        if spec is not None and (spec.data == "binned") != binned:
+            given = f"{what} '{_kind(spec)}' cannot learn from {has}"
+            stage, other = ("fit", "fit_trials") if binned else ("fit_trials", "fit")
+            remedy = f"Fit it with the stage '{stage}', or choose another {what.lower()} for '{other}'"
+            raise SpecError(given, remedy=remedy)
+    if not binned:
+        return
+    if sampler is not None and sampler.carries:
+        raise SpecError(f"Sampler '{_kind(sampler)}' cannot walk through {has}", remedy="Set sampler: shuffled")
+    if getattr(learner, "augment", None) is not None and learner.augment.active:  # type: ignore[attr-defined]
+        raise SpecError(f"augment cannot change {has}", remedy="Leave augment out; fit_trials has 'jitter'")
+    for windows in (train, validation):
+        if windows is not None and windows.spec.sessions != signal.sessions:
+            raise SpecError("The windows are of other sessions than the model is built on", allowed="the same ones")
+
+
+def enough_for(learner: Gradient, n: int) -> None:
+    """Raise SpecError where the smallest batch of n windows has fewer than the processes share."""
+    if learner.processes == 1:
+        return
+    shares = learner.processes * learner.accumulate
+    smallest = n // -(-n // learner.batch_size)
+    if learner.balance == "none" and shares > smallest:
+        given = f"processes {learner.processes} x accumulate {learner.accumulate} share batches of {smallest} windows"
+        raise SpecError(given, allowed="one window or more each", remedy="Lower processes, or raise batch_size")
 
 
 def known_target(objective: Objective, target: TargetSpec | None) -> None:
     """Raise SpecError where a supervised objective has no target, or one it does not understand."""
     if not objective.supervised:
         return
-    kind = getattr(objective, "kind", type(objective).__name__)
+    kind = _kind(objective)
     if target is None:
         raise SpecError(f"Objective '{kind}' needs a target", remedy="Give the recipe classes, or use 'masked'")
     if target.task not in objective.tasks:
@@ -36,7 +70,7 @@ def known_target(objective: Objective, target: TargetSpec | None) -> None:
 
 def streams(model: ModelSpec, network: Any, n_times: int) -> None:
     """Raise SpecError where a network's state cannot be carried from window to window of `n_times` samples."""
-    kind = getattr(model, "kind", type(model).__name__)
+    kind = _kind(model)
     if not hasattr(network, "onward"):
         raise SpecError(f"Model '{kind}' has no state to carry on", remedy="Set sampler: shuffled")
     if model.context != "stream":
@@ -49,7 +83,7 @@ def streams(model: ModelSpec, network: Any, n_times: int) -> None:
         )
 
 
-def labelled_part(windows: WindowSet, target: TargetSpec) -> WindowSet:
+def labelled_part(windows: Any, target: TargetSpec) -> Any:
     """Return the windows that have a target.
 
     Raises
@@ -72,3 +106,7 @@ def labelled_part(windows: WindowSet, target: TargetSpec) -> WindowSet:
             remedy="Check the split and the events",
         )
     return windows if len(kept) == len(windows) else windows.select(kept)
+
+
+def _kind(spec: Any) -> str:
+    return str(getattr(spec, "kind", type(spec).__name__))

@@ -2,35 +2,53 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from ..core.errors import SpecError
+from ..core.modalities import BinnedSpec
+from ..core.seeds import derive
 from .base import Fitted, Learner, Task
 from .checks import labelled_part
 
 
 class EstimatorLearner(Learner):
-    """Load every labelled training window into memory and call the estimator's own `fit`."""
+    """Load every labelled training window into memory and call the estimator's own `fit`.
+
+    One of binned sessions is given the sets of windows as they are; it may choose its penalty on those of validation.
+    """
 
     kind: Literal["estimator"] = "estimator"
     family: ClassVar[Literal["network", "estimator"]] = "estimator"
 
     def fit(self, task: Task) -> Fitted:
-        """Return the fitted estimator; validation windows, seed and device are not used.
+        """Return the fitted estimator; the device is not used, validation windows and seed only for binned sessions.
 
         Raises
         ------
         SpecError : no target, or a pre-trained start. DataError : no labelled windows, one class only.
         """
+        if isinstance(task.signal, BinnedSpec):
+            return _fit_binned(task, task.signal)
         if task.target is None:
             raise SpecError("An estimator needs a target to learn", remedy="Give the recipe classes to decode")
         if task.start is not None:
             raise SpecError("An estimator cannot start from a pre-trained network", remedy="Remove inputs.start")
-        train = labelled_part(task.train, task.target)
+        train: Any = labelled_part(task.train, task.target)
         estimator = task.model.estimator(task.signal, task.target)
         task.progress(0, 1, f"fitting {len(train)} windows")
         fitted = estimator.fit(train.load(np.arange(len(train))), np.asarray(train.target), np.asarray(train.subject))
         task.progress(1, 1, f"fitted {len(train)} windows")
         return Fitted(fitted)
+
+
+def _fit_binned(task: Task, spec: BinnedSpec) -> Fitted:
+    if task.start is not None:
+        raise SpecError("An estimator cannot start from a pre-trained network", remedy="Remove inputs.start")
+    train: Any = task.train
+    validation: Any = task.validation
+    task.progress(0, 1, f"fitting {len(train)} windows")
+    fitted = task.model.binned_estimator(spec, seed=derive(task.seed, "estimator")).fit(train, validation)
+    task.progress(1, 1, f"fitted {len(train)} windows")
+    return Fitted(fitted)

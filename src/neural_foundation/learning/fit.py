@@ -6,15 +6,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..core.modalities import BinnedSpec
 from ..core.progress import Progress, silent
 from ..core.specs import SignalSpec, TargetSpec
 from ..models.base import ModelSpec
 from .base import Fitted, Learner, Task
-from .checks import same_family
+from .checks import same_data, same_family
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from ..sampling.binned import BinnedSet
     from ..sampling.windows import WindowSet
 
 __all__ = ["Fitted", "fit"]
@@ -23,10 +25,10 @@ __all__ = ["Fitted", "fit"]
 def fit(
     model: ModelSpec,
     learner: Learner,
-    train: WindowSet,
-    validation: WindowSet | None = None,
+    train: WindowSet | BinnedSet,
+    validation: WindowSet | BinnedSet | None = None,
     *,
-    signal: SignalSpec,
+    signal: SignalSpec | BinnedSpec,
     target: TargetSpec | None,
     subjects: Sequence[str],
     folder: Path,
@@ -40,11 +42,12 @@ def fit(
     Parameters
     ----------
     train, validation : windows to learn from, and to choose the best epoch by (may be absent).
-    signal, target : what the data is and what is decoded (None for pre-training).
+    signal, target : what the data is and what is decoded (None for pre-training, and for binned sessions).
     subjects : the training subjects in the order of the network's subject index, which counts from 1.
     folder : where `checkpoints/` lies. A call with the same arguments goes on from there and ends in the same bytes
         as one that was never cut off; remove it with `discard_checkpoints` once the result is saved.
-    start : weights of a pre-trained network; front end and backbone are taken, head and subject tables are new.
+    start : weights of a pre-trained network; front end and backbone are taken, head and subject tables are new. Of
+        binned sessions, all that is of a session is taken by its name, and new where it is not known.
     device : cpu, cuda or cuda:n. progress : called with (done, total, text), at most once a step.
 
     Raises
@@ -53,6 +56,7 @@ def fit(
     checkpoint of the last finished step on disk.
     """
     same_family(model, learner)
+    same_data(model, learner, train, validation, signal)
     task = Task(
         model=model,
         train=train,

@@ -30,6 +30,7 @@ class Gradient(Learner):
     max_steps: int | None = Field(None, ge=1, description="ends earlier than max_epochs where it is less")
     batch_size: int = Field(64, ge=1, description="windows an optimiser step sees, accumulation included")
     accumulate: int = Field(1, ge=1, description="parts a batch is computed in, to save memory")
+    processes: int = Field(1, ge=1, description="that share each batch, on one machine; on GPUs one each")
 
     lr: float = Field(1e-3, gt=0)
     front_end_lr: float = Field(1.0, ge=0, description="factor on lr for the front end")
@@ -62,6 +63,12 @@ class Gradient(Learner):
     def _parts_fit(self) -> Gradient:
         if self.accumulate > self.batch_size:
             raise ValueError(f"accumulate is {self.accumulate}, more than batch_size {self.batch_size}")
+        if self.accumulate * self.processes > self.batch_size:
+            given = f"processes {self.processes} x accumulate {self.accumulate}"
+            raise ValueError(f"{given} is more than batch_size {self.batch_size}")
+        if self.processes > 1 and (self.objective.couples_samples or self.sampler.carries):
+            what = self.objective.kind if self.objective.couples_samples else self.sampler.kind
+            raise ValueError(f"'{what}' needs all of a batch in one place: processes must be 1")
         if self.objective.couples_samples and self.accumulate > 1:
             raise ValueError(f"objective '{self.objective.kind}' compares the samples of a batch: accumulate must be 1")
         if self.objective.couples_samples and self.batch_size < 2:

@@ -21,6 +21,7 @@ OBJECTIVES = KindTable(
         "contrastive": Row(f"{_HERE}.objectives.contrastive:Contrastive", "recognise a window under change (InfoNCE)"),
         "classify": Row(f"{_HERE}.objectives.classify:Classify", "cross-entropy, optionally blind to the subject"),
         "regress": Row(f"{_HERE}.objectives.regress:Regress", "squared or Huber error of the outputs"),
+        "multimodal": Row(f"{_HERE}.objectives.multimodal:Multimodal", "spikes from behaviour and the reverse, masked"),
     },
 )
 

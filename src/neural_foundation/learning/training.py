@@ -6,7 +6,7 @@ The steps themselves are in `loop`, which is the Lightning module.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,14 +14,16 @@ import torch
 from torch import Tensor, nn
 
 from ..core.errors import SpecError
+from ..core.modalities import BinnedSpec
 from ..core.seeds import derive
 from ..core.specs import digest, identity
 from ..sampling.batches import Source
 from ..sampling.order import fixed_batches
 from . import checkpoint
 from .base import Bound, Drawn, Fitted, Task
-from .checks import known_target, labelled_part, streams
+from .checks import enough_for, known_target, labelled_part, streams
 from .optimiser import adamw, averaged, freeze
+from .processes import Ranks, first_of
 from .quiet import gentle_interrupt, guest
 from .weights import names_of, take
 
@@ -35,14 +37,21 @@ PROBE_WINDOWS = 4096
 
 def train(learner: Gradient, task: Task) -> Fitted:
     """Return the trained network and its history; see `Gradient.fit` for the errors."""
-    device = _device(task.device)
+    return train_as(learner, task, first_of(learner.processes))
+
+
+def train_as(learner: Gradient, task: Task, ranks: Ranks, ready: Callable[[], None] = lambda: None) -> Fitted:
+    """Train as one of the processes of a run; `ready` is called before the first step."""
+    device = ranks.device(_device(task.device))
     with guest(device):
-        training = _prepared(learner, task)
+        training = _prepared(learner, task, ranks)
         saved = checkpoint.read(task.folder / checkpoint.FOLDER, training.run)
         if saved is not None:
             training.restore(*saved)
+        ready()
         if not training.ledger.finished:
-            _run(training, learner, task, device)
+            with ranks.joined(learner, task):
+                _run(training, learner, task, device)
         return Fitted(training.result(), training.ledger.history)
 
 
@@ -59,18 +68,20 @@ def _device(name: str) -> torch.device:
     return device
 
 
-def _prepared(learner: Gradient, task: Task) -> Training:
+def _prepared(learner: Gradient, task: Task, ranks: Ranks) -> Training:
     """Return the module with network, loss, optimiser and data as before the first step."""
     from .loop import Training
 
     objective = learner.objective
     known_target(objective, task.target)
-    windows, held = task.train, task.validation
+    windows: Any = task.train
+    held: Any = task.validation
     if objective.supervised and task.target is not None:
         windows = labelled_part(windows, task.target)
         held = _labelled_or_none(held, task)
     if learner.accumulate > len(windows):
         raise SpecError(f"accumulate is {learner.accumulate}, there are {len(windows)} windows")
+    enough_for(learner, len(windows))
     source = _source(learner, task, windows)
     network = _network(learner, task, source)
     if learner.sampler.carries:
@@ -78,7 +89,8 @@ def _prepared(learner: Gradient, task: Task) -> Training:
     if getattr(network, "aligned", False):
         _align(network, source, task)
     torch.manual_seed(derive(task.seed, "objective"))
-    bound = Bound(network, task.signal, task.target, task.subjects, source, derive(task.seed, "objective"))
+    signal: Any = task.signal
+    bound = Bound(network, signal, task.target, task.subjects, source, derive(task.seed, "objective"))
     loss = objective.bind(bound)
     freeze(network, learner.freeze)
     if learner.probe and not learner.keep_head and task.target is not None and task.target.task == "classification":
@@ -93,16 +105,18 @@ def _prepared(learner: Gradient, task: Task) -> Training:
         held=None if held is None else _drawn(learner, task, _source(learner, task, held), held=True),
         task=task,
         run=_run_key(learner, task, len(windows)),
+        ranks=ranks,
     )
 
 
-def _source(learner: Gradient, task: Task, windows: Any) -> Source:
+def _source(learner: Gradient, task: Task, windows: Any) -> Any:
     """Return the source of windows; what is walked through in order is read as it comes, not kept."""
     kept = 0 if learner.sampler.carries else int(learner.memory_gb * 2**30)
-    return Source(windows, task.subjects, memory_bytes=kept)
+    made = getattr(windows, "source", None)  # windows of another make are read as those of a signal
+    return made(task.subjects, kept) if made else Source(windows, task.subjects, memory_bytes=kept)
 
 
-def _drawn(learner: Gradient, task: Task, source: Source, *, held: bool = False) -> Drawn:
+def _drawn(learner: Gradient, task: Task, source: Any, *, held: bool = False) -> Drawn:
     return Drawn(
         source,
         batch_size=learner.batch_size,
@@ -120,11 +134,13 @@ def _labelled_or_none(held: Any, task: Task) -> Any:
     return held.select(kept) if len(kept) else None
 
 
-def _network(learner: Gradient, task: Task, source: Source) -> nn.Module:
+def _network(learner: Gradient, task: Task, source: Any) -> nn.Module:
     """Return the network with its first weights: random and calibrated, or those of the start."""
     network = task.model.build(task.signal, task.target, subjects=len(task.subjects), seed=derive(task.seed, "network"))
     if learner.gradient_checkpointing:
         _checkpoint_activations(network, task)
+    if isinstance(task.signal, BinnedSpec):
+        return _of_sessions(network, task, source)
     if task.start is None:
         calibrate: Any = getattr(network, "calibrate", None)
         if calibrate is not None:
@@ -133,6 +149,16 @@ def _network(learner: Gradient, task: Task, source: Source) -> nn.Module:
     heads = () if learner.keep_head else names_of(network, "head_names")
     take(network, task.start, new=(*heads, *names_of(network, "subject_names")))
     return network
+
+
+def _of_sessions(network: Any, task: Task, source: Any) -> nn.Module:
+    """Set the scales of all sessions by the training windows; a start brings its own for those that it knows."""
+    if hasattr(network, "calibrate_sets"):
+        network.calibrate_sets(source.windows)
+    if task.start is not None:
+        network.adopt(task.start)
+    made: nn.Module = network
+    return made
 
 
 def _align(network: nn.Module, source: Source, task: Task) -> None:
@@ -179,7 +205,7 @@ def _run(training: Training, learner: Gradient, task: Task, device: torch.device
     """Run Lightning from the module's step to the end; KeyboardInterrupt comes through, with a checkpoint behind."""
     from .loop import Steps
 
-    trainer = _trainer(learner, task, device)
+    trainer = _trainer(learner, task, device, training.ranks)
     python_state = random.getstate()
     with gentle_interrupt(training.ask_to_stop):
         try:
@@ -194,21 +220,19 @@ def _run(training: Training, learner: Gradient, task: Task, device: torch.device
             random.setstate(python_state)
 
 
-def _trainer(learner: Gradient, task: Task, device: torch.device) -> Any:
+def _trainer(learner: Gradient, task: Task, device: torch.device, ranks: Ranks) -> Any:
     from lightning.pytorch import Trainer
-    from lightning.pytorch.plugins.environments import LightningEnvironment
 
     from .tracking import trackers
 
     return Trainer(
         accelerator="gpu" if device.type == "cuda" else "cpu",
-        devices=[device.index or 0] if device.type == "cuda" else 1,
+        **ranks.settings(device),
         precision="bf16-mixed" if learner.precision == "bf16" else "32-true",
         max_epochs=1,
         accumulate_grad_batches=learner.accumulate,
         gradient_clip_val=learner.clip_norm or None,
-        logger=trackers(learner.tracking, task.folder / "logs", _kind(task.model)) or False,
-        plugins=[LightningEnvironment()],  # a job under SLURM is one process here too
+        logger=trackers(() if ranks.rank else learner.tracking, task.folder / "logs", _kind(task.model)) or False,
         default_root_dir=str(task.folder),
         enable_checkpointing=False,
         enable_progress_bar=False,

@@ -3,6 +3,14 @@
 from __future__ import annotations
 
 from .agreement import by_class, cohen_kappa
+from .behaviour import (
+    mean_position_error,
+    median_position_error,
+    position_error,
+    psth_r2,
+    r2_by_channel,
+    r2_weighted,
+)
 from .classification import (
     accuracy,
     balanced_accuracy,
@@ -34,6 +42,14 @@ from .reliability import (
     reliability_curve,
 )
 from .selective import RiskCoverage, abstention_threshold, area_under_risk_coverage, risk_coverage
+from .spikes import (
+    UnitScores,
+    bits_against_test_mean,
+    bits_against_train_mean,
+    bits_per_spike,
+    deviance_explained,
+    mean_rates,
+)
 from .topography import topography_correlation
 from .traces import Steadiness, coherence, steadiness
 
@@ -43,11 +59,15 @@ __all__ = [
     "Reliability",
     "RiskCoverage",
     "Steadiness",
+    "UnitScores",
     "abstention_threshold",
     "accuracy",
     "aps_scores",
     "area_under_risk_coverage",
     "balanced_accuracy",
+    "bits_against_test_mean",
+    "bits_against_train_mean",
+    "bits_per_spike",
     "bootstrap_mean",
     "brier",
     "by_class",
@@ -62,15 +82,23 @@ __all__ = [
     "confusion",
     "coverage",
     "debiased_calibration_error",
+    "deviance_explained",
     "expected_calibration_error",
     "fit_temperature",
     "group_coverage",
     "lac_scores",
     "log_loss",
+    "mean_position_error",
+    "mean_rates",
+    "median_position_error",
     "paired_difference",
     "pearson",
+    "position_error",
     "prediction_sets",
+    "psth_r2",
     "r2",
+    "r2_by_channel",
+    "r2_weighted",
     "reliability_curve",
     "risk_coverage",
     "roc_auc",

@@ -23,6 +23,10 @@ from neural_foundation.core.specs import SignalSpec, Spec, TargetSpec
 if TYPE_CHECKING:
     from torch import nn
 
+    from neural_foundation.core.modalities import BinnedSpec
+
+    from .binned_estimator import BinnedEstimator
+
 Array = NDArray[Any]
 
 
@@ -30,11 +34,14 @@ class ModelSpec(Spec):
     """Base of every model's description.
 
     `family` says which of the two makers a subclass gives: `build` (network) or `estimator` (estimator).
+    `data` says what it is made for: windows of a `signal`, or windows of `binned` sessions, whose `build` is given a
+    BinnedSpec for the signal, and whose estimator comes from `binned_estimator`.
     `context` says what state a decision may rest on, in training, evaluation and live alike: `trial` starts at a
     trial's onset, `stream` is carried from the start of the recording. An estimator sees one window: `trial`.
     """
 
     family: ClassVar[Literal["network", "estimator"]]
+    data: ClassVar[Literal["signal", "binned"]] = "signal"
     context: Literal["trial", "stream"] = Field("trial", description="where the state of a decision starts")
 
     @model_validator(mode="after")
@@ -43,8 +50,11 @@ class ModelSpec(Spec):
             raise ValueError("an estimator decides on one window; leave context at 'trial'")
         return self
 
-    def build(self, signal: SignalSpec, target: TargetSpec | None, *, subjects: int = 0, seed: int = 0) -> nn.Module:
-        """Return the untrained network, its weights a function of `seed`; SpecError unless `family` is network."""
+    def build(self, signal: Any, target: TargetSpec | None, *, subjects: int = 0, seed: int = 0) -> nn.Module:
+        """Return the untrained network, its weights a function of `seed`; SpecError unless `family` is network.
+
+        signal : a SignalSpec, or a BinnedSpec where `data` is binned.
+        """
         raise SpecError(
             f"Model '{self._name}' is an estimator and has no network to build",
             remedy="Fit it with learner: {kind: estimator}",
@@ -55,6 +65,13 @@ class ModelSpec(Spec):
         raise SpecError(
             f"Model '{self._name}' is a network and cannot fit itself",
             remedy="Fit it with learner: {kind: gradient}",
+        )
+
+    def binned_estimator(self, signal: BinnedSpec, *, seed: int = 0) -> BinnedEstimator:
+        """Return the unfitted estimator for binned sessions; SpecError unless the model is a baseline for those."""
+        raise SpecError(
+            f"Model '{self._name}' is no estimator for binned sessions",
+            remedy="Choose one that is, such as 'ridge' or 'poisson_glm'",
         )
 
     @property

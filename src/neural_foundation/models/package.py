@@ -95,6 +95,9 @@ class Package:
                 remedy="Give the folder that a 'fit' or 'export' stage wrote",
             )
         value = read_json(folder / FACTS)
+        if isinstance(value, dict) and "binned" in value:
+            given = f"{folder} is a package of binned sessions, not of a signal"
+            raise PackageError(given, remedy="Open it with BinnedPackage, evaluate it with 'evaluate_trials'")
         version = value.get("format_version") if isinstance(value, dict) else None
         if not isinstance(version, int) or version > FORMAT_VERSION:
             raise PackageError(

@@ -17,6 +17,23 @@ MODELS = KindTable(
             f"{_HERE}.tangent_space:TangentSpace", "covariances in tangent space, logistic regression", "window"
         ),
         "cca": Row(f"{_HERE}.cca:CCA", "canonical correlation with sinusoids, for SSVEP", "window"),
+        "neds": Row(f"{_HERE}.neds:Neds", "masked transformer over spikes and behaviour of many sessions", "window"),
         "multiscale": Row(f"{_HERE}.multiscale:Multiscale", "causal multi-scale stream network", "stream"),
+        "ridge": Row(
+            f"{_HERE}.ridge:Ridge", "binned sessions: behaviour from spikes by ridge regression on lagged counts"
+        ),
+        "wiener": Row(f"{_HERE}.wiener:Wiener", "binned sessions: behaviour from spikes by the Wiener filter"),
+        "reduced_rank": Row(
+            f"{_HERE}.reduced_rank:ReducedRank",
+            "binned sessions: spikes and behaviour from each other, through few patterns",
+        ),
+        "poisson_glm": Row(
+            f"{_HERE}.poisson_glm:PoissonGLM", "binned sessions: spikes from behaviour, a Poisson regression a unit"
+        ),
+        "psth": Row(f"{_HERE}.psth:PSTH", "binned sessions: spikes from time and classes, the mean response"),
+        "gru": Row(f"{_HERE}.gru_decoder:GRU", "binned sessions: behaviour from spikes by a small recurrent network"),
+        "naive_bayes": Row(
+            f"{_HERE}.naive_bayes:NaiveBayes", "binned sessions: a position from spikes by Bayes' rule on rate maps"
+        ),
     },
 )

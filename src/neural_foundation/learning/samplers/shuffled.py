@@ -13,6 +13,7 @@ from ..base import Drawn, Feed, Sampler
 
 if TYPE_CHECKING:
     from ...sampling.batches import Batch
+    from ...sampling.binned import BinnedBatch
 
 
 class Shuffled(Sampler):
@@ -53,8 +54,8 @@ class AtRandom:
     def size(self, step: int) -> int:
         return len(self.order.indices(step))
 
-    def parts(self, step: int, n: int = 1) -> Iterator[Batch]:
-        for items in np.array_split(self.order.indices(step), n):
+    def parts(self, step: int, n: int = 1, *, every: int = 1, first: int = 0) -> Iterator[Batch | BinnedBatch]:
+        for items in np.array_split(self.order.indices(step), n)[first::every]:
             yield self.drawn.source.batch(items, seed=self.drawn.batch_seed, epoch=self.epoch(step), step=step)
 
 
@@ -76,6 +77,6 @@ class InTurn:
     def size(self, step: int) -> int:
         return len(self.batches[step % len(self.batches)])
 
-    def parts(self, step: int, n: int = 1) -> Iterator[Batch]:
-        for items in np.array_split(self.batches[step % len(self.batches)], n):
+    def parts(self, step: int, n: int = 1, *, every: int = 1, first: int = 0) -> Iterator[Batch | BinnedBatch]:
+        for items in np.array_split(self.batches[step % len(self.batches)], n)[first::every]:
             yield self.drawn.source.batch(items, seed=self.drawn.batch_seed, population=True)

@@ -51,7 +51,8 @@ class Walk:
     """
 
     def __init__(self, drawn: Drawn, stretch_s: float | None = None) -> None:
-        self.drawn, windows = drawn, drawn.source.windows
+        source: Any = drawn.source  # of a signal: binned sessions are refused before
+        self.drawn, self.source, windows = drawn, source, source.windows
         self.data = StreamingNeuralDataset.of(
             windows,
             lanes=drawn.batch_size,
@@ -85,13 +86,13 @@ class Walk:
         epoch, place = divmod(step, self.steps_per_epoch)
         return sum(lane.at(place) is not None for lane in self.data.order(epoch))
 
-    def parts(self, step: int, n: int = 1) -> Iterator[Walked]:
+    def parts(self, step: int, n: int = 1, *, every: int = 1, first: int = 0) -> Iterator[Walked]:
         made = self.data.at(*divmod(step, self.steps_per_epoch))
-        for rows in np.array_split(np.flatnonzero(made.active.numpy()), n):
+        for rows in np.array_split(np.flatnonzero(made.active.numpy()), n)[first::every]:
             yield self._batch(made, torch.from_numpy(rows), step)
 
     def _batch(self, made: StreamBatch, rows: Tensor, step: int) -> Walked:
-        held, source = self.drawn.held, self.drawn.source
+        held, source = self.drawn.held, self.source
         address = zip(made.recording[rows].tolist(), made.start[rows].tolist(), strict=True)
         items = np.asarray([self._item[key] for key in address], np.int64)
         signal = made.signal if len(rows) == len(made) else made.signal[rows]
