@@ -8,6 +8,7 @@ shift || true
 
 declare -A libraries=(
   [tracking]="tensorboard mlflow" [hub]="huggingface_hub" [brain]="temporaldata" [tables]="pyarrow" [remote]="fsspec" [serve]="fastapi uvicorn websockets" [traces]="opentelemetry" [lsl]="pylsl" [brainflow]="brainflow"
+  [ray]="ray ray.tune" [slurm]="submitit"
   [test]="pytest xdist pytest_cov hypothesis jsonschema" [dev]="mypy" [docs]="sphinx myst_parser numpydoc"
 )
 check() { # EXTRA BIN: what only this extra makes possible
@@ -21,6 +22,8 @@ check() { # EXTRA BIN: what only this extra makes possible
     traces) "$2/pytest" -q tests/unit/serving/test_tracing.py ;;
     lsl) "$2/pytest" -q tests/unit/realtime/test_lsl_source.py ;;
     brainflow) "$2/pytest" -q tests/unit/realtime/test_brainflow_source.py ;;
+    ray) "$2/pytest" -q tests/integration/test_tune.py tests/integration/test_executor_ray.py ;;
+    slurm) "$2/pytest" -q tests/integration/test_executor_slurm.py ;;
     test) "$2/pytest" -q tests/unit/core tests/unit/cli ;;
     dev) "$2/ruff" check . && "$2/mypy" ;;
     docs) "$2/pytest" -q tests/unit/test_docs.py -k build ;;

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from binned import made_session, made_set
+from binned_model import SmallBinned
 
 from neural_foundation.core.specs import SignalSpec, TargetSpec
 from neural_foundation.learning.base import Bound, Objective
@@ -54,6 +56,8 @@ def _windows(task: str, n: int = 12) -> Any:
 
 def _bound(kind: str) -> tuple[Objective, Bound]:
     objective: Any = OBJECTIVES.parse(kind)
+    if objective.data == "binned":
+        return objective, _of_sessions()
     task = objective.tasks[0] if objective.supervised else "classification"
     target = TARGETS[task] if objective.supervised else None
     network = MODEL.build(SIGNAL, target, subjects=2, seed=0)
@@ -61,6 +65,14 @@ def _bound(kind: str) -> tuple[Objective, Bound]:
     network.calibrate([source.batch(np.arange(12), seed=0).signal])
     torch.manual_seed(0)
     return objective, Bound(network.eval(), SIGNAL, target, SUBJECTS, source, 0)
+
+
+def _of_sessions() -> Any:
+    """Return what an objective of binned sessions is bound to: the signal is that of its windows."""
+    windows: Any = made_set([made_session(name, seed, units=4, trials=6) for seed, name in enumerate("ab")])
+    network: Any = SmallBinned(width=32).build(windows.spec, None, seed=0)
+    network.calibrate_sets(windows)
+    return Bound(network.eval(), windows.spec, None, SUBJECTS, windows.source(SUBJECTS, 2**30), 0)
 
 
 @pytest.fixture(params=sorted(OBJECTIVES))
@@ -98,10 +110,10 @@ def test_gradient_training_lowers_it(kind: str, tmp_path: Path) -> None:
         {"kind": "gradient", "objective": kind, "max_epochs": 12, "batch_size": 12, "lr": 0.003, "balance": "none"}
     )
     history = fit(
-        MODEL,
+        SmallBinned(width=32) if bound.signal is not SIGNAL else MODEL,
         learner,
         bound.source.windows,
-        signal=SIGNAL,
+        signal=bound.signal,
         target=bound.target,
         subjects=SUBJECTS,
         folder=tmp_path,

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ..core.errors import Interrupted, NeuralFoundationError
-from . import data, inspect, key, new, run, schema, serve, stream
+from . import data, inspect, key, new, run, schema, serve, stream, tune
 
 app = typer.Typer(
     name="neural-foundation",
@@ -20,6 +20,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 run.add(app)
+tune.add(app)
 inspect.add(app)
 new.add(app)
 data.add(app)

@@ -4,11 +4,28 @@ from __future__ import annotations
 
 import shlex
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .options import OutputDir, RecipeArg, Set, Tiny, planned
+
+if TYPE_CHECKING:
+    from ..pipeline.plan import Plan
+    from ..pipeline.runner import Ran
+
+RayKeys = Annotated[
+    list[str],
+    typer.Option("--ray", metavar="KEY=VALUE", help="With --executor ray: address, cpus, gpus (of an item)."),
+]
+SlurmKeys = Annotated[
+    list[str],
+    typer.Option(
+        "--slurm",
+        metavar="KEY=VALUE",
+        help="With --executor slurm: partition, account, qos, constraint, time, mem, cpus, gpus, cluster.",
+    ),
+]
 
 
 def add(app: typer.Typer) -> None:
@@ -23,14 +40,21 @@ def add(app: typer.Typer) -> None:
         output: OutputDir = None,
         workers: Annotated[int, typer.Option("--workers", min=1, help="Independent items in parallel processes.")] = 1,
         device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda:N.")] = "auto",
+        executor: Annotated[
+            str, typer.Option("--executor", help="Where items are made: local, ray or slurm.")
+        ] = "local",
+        ray: RayKeys = [],  # noqa: B006 - typer reads the default, nothing changes it
+        slurm: SlurmKeys = [],  # noqa: B006
     ) -> None:
         """Run a recipe: skip what is fresh, go on where it stopped."""
         from ..core.device import check_name
         from ..core.errors import SpecError, did_you_mean, one_of
+        from ..pipeline.executors import make
         from ..pipeline.runner import run as run_plan
         from .show_progress import Display
 
         check_name(device)
+        chosen = make(executor, workers, ray, slurm)
         plan = planned(recipe, changes, tiny, output)
         if stage is not None and stage not in plan.recipe.stages:
             raise SpecError(
@@ -39,8 +63,8 @@ def add(app: typer.Typer) -> None:
             )
         tasks = plan.tasks if stage is None else plan.up_to(stage)
         with Display([t.name for t in tasks if t.output() is None], plan.recipe.name) as display:
-            ran = run_plan(plan, stage=stage, workers=workers, device=device, command=command(), report=display.report)
-        _say(plan, ran)
+            ran = run_plan(plan, stage=stage, device=device, command=command(), report=display.report, executor=chosen)
+        say(plan, ran)
 
 
 def command() -> str:
@@ -48,13 +72,10 @@ def command() -> str:
     return shlex.join(["neural-foundation", *sys.argv[1:]])
 
 
-def _say(plan: object, ran: object) -> None:
-    from ..pipeline.plan import Plan
-    from ..pipeline.runner import Ran
+def say(plan: Plan, ran: Ran) -> None:
+    """Print the scores of a run, what it made and where that lies."""
     from .summary import print_summary
 
-    assert isinstance(plan, Plan)
-    assert isinstance(ran, Ran)
     print_summary(plan)
     if ran.made:
         made = f"Made {len(ran.made)} outputs in {ran.seconds:.0f} s, {len(ran.fresh)} were fresh"

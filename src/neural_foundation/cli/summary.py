@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
 def print_summary(plan: Plan) -> None:
     """Print the scores of finished evaluations and the path of the report."""
-    from ..pipeline.stages.report import terminal_tables
+    from ..pipeline.stages import report, report_trials
 
-    for table in terminal_tables(plan):
+    for table in [*report.terminal_tables(plan), *report_trials.terminal_tables(plan)]:
         from rich.console import Console
 
         Console().print(table)
     for task in plan.tasks:
         output = task.output()
-        if output is not None and task.spec.kind == "report":
+        if output is not None and task.spec.gives == "Report":
             typer.echo(f"Report: {output.path('report.html')}")

@@ -21,7 +21,7 @@ from ..core.lineage import MANIFEST, Output, open_output, source_digest
 from ..core.seeds import derive
 from ..core.specs import digest, identity
 from ..core.store import read_json, sha256, write_json
-from .recipe import Recipe, dependencies, listed, splits
+from .recipe import Recipe, listed, named
 from .stage import Item, Stage, item_name
 
 Freshness = Literal["fresh", "missing", "stale", "interrupted"]
@@ -69,12 +69,7 @@ class Plan:
 
     def up_to(self, stage: str) -> list[Task]:
         """Return the tasks of one stage and of all it needs."""
-        wanted, todo = {stage}, [stage]
-        while todo:
-            for name in dependencies(self.recipe.stages[todo.pop()]):
-                if name not in wanted:
-                    wanted.add(name)
-                    todo.append(name)
+        wanted = set(self.recipe.upstream(stage))
         return [t for t in self.tasks if t.stage in wanted]
 
     @cached_property
@@ -121,11 +116,16 @@ class FileDigests:
 
 def _items(recipe: Recipe, spec: Stage, tasks: dict[str, list[Task]]) -> Iterable[Item]:
     axes = {axis: [str(v) for v in values] for axis, values in listed(spec).items()}
-    for split in splits(spec):
-        axes["fold"] = [str(f) for f in recipe.stages[split].fold_names()]
+    for name in named(spec):
+        stage = recipe.stages[name]
+        axes[_axis(stage)] = [str(f) for f in stage.fold_names()] if stage.gives == "Split" else stage.own_values()
     if spec.own_axis:
         axes[spec.own_axis] = spec.own_values()
     return [dict(zip(axes, values, strict=True)) for values in product(*axes.values())]
+
+
+def _axis(stage: Stage) -> str:
+    return "fold" if stage.gives == "Split" else stage.own_axis
 
 
 def _task(
@@ -135,7 +135,8 @@ def _task(
     base = int(chosen.pop("seed", recipe.seed))
     spec = _with(spec, name, chosen)
     seed = derive(base, name, item_name(item))
-    sources = spec.input_stages() | ({"split": splits(spec)} if splits(spec) else {})
+    splits = [s for s in named(spec) if recipe.stages[s].gives == "Split"]
+    sources = spec.input_stages() | ({"split": splits} if splits else {})
     wanted = item | spec.chosen_axes()
     inputs = {port: [t for s in stages for t in tasks[s] if _agree(t.item, wanted)] for port, stages in sources.items()}
     facts = {

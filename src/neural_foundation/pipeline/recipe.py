@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from pydantic import Field, ValidationError
 from ..core.errors import SpecError, did_you_mean, one_of
 from ..core.kinds import of, spec_error
 from ..core.specs import Spec
+from .space import Tune
 from .stage import Stage
 from .table import STAGES
 from .yaml12 import parse, parse_file
@@ -21,7 +23,10 @@ FORMAT_VERSION = 1
 
 
 class Recipe(Spec):
-    """A whole experiment. `tiny` lists the settings that make it small: the same recipe, in seconds."""
+    """A whole experiment. `tiny` lists the settings that make it small: the same recipe, in seconds.
+
+    `tune` says which settings a search may change.
+    """
 
     format_version: int = FORMAT_VERSION
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
@@ -29,20 +34,30 @@ class Recipe(Spec):
     seed: int = Field(0, ge=0)
     stages: dict[str, of(STAGES, Stage)] = Field(min_length=1)  # type: ignore[valid-type]
     tiny: dict[str, Any] = Field(default_factory=dict)
+    tune: Tune | None = None
 
     def order(self) -> list[str]:
         """Return the stages so that each comes after its inputs."""
         graph = {name: dependencies(stage) for name, stage in self.stages.items()}
         return [n for n in TopologicalSorter(graph).static_order() if n in self.stages]
 
+    def upstream(self, stage: str) -> list[str]:
+        """Return a stage and all it needs, in order."""
+        wanted, todo = {stage}, [stage]
+        while todo:
+            new = set(dependencies(self.stages[todo.pop()])) - wanted
+            wanted |= new
+            todo += new
+        return [n for n in self.order() if n in wanted]
+
 
 def dependencies(stage: Stage) -> list[str]:
-    """Return the names of all stages that `stage` needs, the splits it fans out over included."""
-    return [*(s for names in stage.input_stages().values() for s in names), *splits(stage)]
+    """Return the names of all stages that `stage` needs, those it fans out over included."""
+    return [*(s for names in stage.input_stages().values() for s in names), *named(stage)]
 
 
-def splits(stage: Stage) -> list[str]:
-    """Return the split stages named by `for_each`."""
+def named(stage: Stage) -> list[str]:
+    """Return the stages named by `for_each`: splits, and stages with an axis of their own."""
     parts = stage.for_each if isinstance(stage.for_each, list) else [stage.for_each]
     return [p for p in parts if isinstance(p, str)]
 
@@ -54,18 +69,22 @@ def listed(stage: Stage) -> dict[str, list[Any]]:
 
 
 def built_in() -> list[str]:
-    """Return the names of the recipes that come with the package."""
-    return sorted(
-        p.name.removesuffix(".yaml")
-        for p in resources.files("neural_foundation.recipes").iterdir()
-        if p.name.endswith(".yaml")
-    )
+    """Return the names of the recipes that come with the package; those of a folder are called `folder/recipe`."""
+    return sorted(_recipes(resources.files("neural_foundation.recipes"), ""))
+
+
+def _recipes(folder: Traversable, prefix: str) -> Iterator[str]:
+    for entry in folder.iterdir():
+        if entry.name.endswith(".yaml"):
+            yield prefix + entry.name.removesuffix(".yaml")
+        elif entry.is_dir():
+            yield from _recipes(entry, f"{prefix}{entry.name}/")
 
 
 def text_of(source: str | Path) -> tuple[str, str]:
     """Return (text, name) of a recipe given by file or built-in name; SpecError names what there is."""
     path = Path(source)
-    if path.suffix in {".yaml", ".yml"} or path.exists():
+    if path.suffix in {".yaml", ".yml"} or path.is_file():
         if not path.is_file():
             raise SpecError(
                 f"There is no recipe file {path}",
@@ -81,9 +100,8 @@ def text_of(source: str | Path) -> tuple[str, str]:
             f"There is no recipe '{source}'.{did_you_mean(str(source), built_in())}",
             allowed=f"a YAML file, or {one_of(built_in())}",
         )
-    return resources.files("neural_foundation.recipes").joinpath(f"{source}.yaml").read_text(
-        encoding="utf-8"
-    ), f"{source}.yaml"
+    file = resources.files("neural_foundation.recipes").joinpath(f"{source}.yaml")
+    return file.read_text(encoding="utf-8"), f"{source}.yaml"
 
 
 def load(source: str | Path, *, changes: Sequence[str] = (), tiny: bool = False) -> Recipe:
@@ -91,6 +109,11 @@ def load(source: str | Path, *, changes: Sequence[str] = (), tiny: bool = False)
 
     Raises SpecError: unknown recipe, kind or field, a setting that names nothing, a graph that does not fit.
     """
+    return check(*value_of(source, changes=changes, tiny=tiny))
+
+
+def value_of(source: str | Path, *, changes: Sequence[str] = (), tiny: bool = False) -> tuple[dict[str, Any], str]:
+    """Return (mapping, name) of a recipe with settings applied, as `check` takes it."""
     text, name = text_of(source)
     value = parse(text, name)
     if not isinstance(value, dict):
@@ -106,8 +129,7 @@ def load(source: str | Path, *, changes: Sequence[str] = (), tiny: bool = False)
             )
         value = apply(value, dict(value["tiny"]))
         value["name"] = f"{value.get('name', '')}-tiny"
-    value = apply(value, dict(_setting(c) for c in changes))
-    return check(value, name)
+    return apply(value, dict(_setting(c) for c in changes)), name
 
 
 def check(value: Mapping[str, Any], name: str = "recipe") -> Recipe:
@@ -130,7 +152,7 @@ def apply(value: dict[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return a copy with dotted settings put in; the last word may be new, the way to it must exist."""
     for dotted, new in settings.items():
         path = dotted.split(".")
-        if path[0] not in {"seed", "name", "stages", "tiny", "description"}:
+        if path[0] not in {"seed", "name", "stages", "tiny", "tune", "description"}:
             path = ["stages", *path]
         value = _put(value, path, new, dotted)
     return value
@@ -166,6 +188,31 @@ def _check_graph(recipe: Recipe) -> None:
         recipe.order()
     except CycleError as error:
         raise SpecError(f"Stages depend on each other in a circle: {' -> '.join(error.args[1])}") from None
+    if recipe.tune is not None:
+        _check_tune(recipe, recipe.tune)
+
+
+def _check_tune(recipe: Recipe, tune: Tune) -> None:
+    if tune.stage not in recipe.stages:
+        hint = did_you_mean(tune.stage, recipe.stages)
+        raise SpecError(f"tune names unknown stage '{tune.stage}'.{hint}", allowed=one_of(recipe.stages))
+    if getattr(getattr(recipe.stages[tune.stage], "learner", None), "max_epochs", None) is None:
+        raise SpecError(
+            f"tune: stage '{tune.stage}' has no learner with epochs",
+            allowed="a stage that fits by gradients",
+            remedy="Its history is what trials are judged by",
+        )
+    needed = recipe.upstream(tune.stage)
+    for setting in tune.space:
+        stage = setting.removeprefix("stages.").partition(".")[0]
+        if stage not in needed:
+            hint = did_you_mean(stage, needed)
+            raise SpecError(f"tune: '{setting}' changes nothing of '{tune.stage}'.{hint}", allowed=one_of(needed))
+        if recipe.stages[stage].gives == "Split":
+            raise SpecError(
+                f"tune: '{setting}' changes who is held out",
+                remedy="Trials would be judged by different validation parts; leave it out of the space",
+            )
 
 
 def _check_inputs(recipe: Recipe, name: str, stage: Stage) -> None:
@@ -183,10 +230,13 @@ def _check_inputs(recipe: Recipe, name: str, stage: Stage) -> None:
     for port, rule in stage.takes.items():
         if rule.required and port not in stage.inputs:
             raise SpecError(f"Stage '{name}': input '{port}' is missing", allowed=f"a stage that gives {rule.type}")
-    for source in splits(stage):
+    for source in named(stage):
         _known(recipe, name, source)
-        if recipe.stages[source].gives != "Split":
-            raise SpecError(f"Stage '{name}': for_each names '{source}', which is no split")
+        if recipe.stages[source].gives != "Split" and not recipe.stages[source].own_axis:
+            raise SpecError(
+                f"Stage '{name}': for_each names '{source}', which is no split, nor one item a recording",
+                allowed="a split, or a stage with items of its own",
+            )
     for axis in listed(stage):
         if axis != "seed" and axis not in type(stage).model_fields:
             raise SpecError(
@@ -202,4 +252,16 @@ def _known(recipe: Recipe, name: str, source: str) -> None:
         )
 
 
-__all__ = ["Recipe", "apply", "built_in", "check", "dependencies", "listed", "load", "parse_file", "splits", "text_of"]
+__all__ = [
+    "Recipe",
+    "apply",
+    "built_in",
+    "check",
+    "dependencies",
+    "listed",
+    "load",
+    "named",
+    "parse_file",
+    "text_of",
+    "value_of",
+]

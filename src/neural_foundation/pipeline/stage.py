@@ -60,7 +60,7 @@ class Stage(Spec):
     """Base of all stage kinds.
 
     `version` changes when the same fields would give another result. `takes` names the inputs, `gives` the output's
-    type. `inputs` name stages; `for_each` names a split, or lists values of a field.
+    type. `inputs` name stages; `for_each` names a split or a stage with an axis of its own, or lists values of a field.
     """
 
     kind: str

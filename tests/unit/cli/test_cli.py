@@ -22,7 +22,7 @@ def ask(*words: str) -> str:
 
 def test_help_names_every_verb() -> None:
     text = ask("--help")
-    for verb in ("run", "plan", "status", "show", "new", "schema", "data"):
+    for verb in ("run", "plan", "status", "show", "new", "schema", "data", "tune"):
         assert verb in text
 
 
@@ -62,6 +62,9 @@ def test_run_one_stage_then_status_show_and_again(tmp_path: Path) -> None:
         (["plan", "quickstart", "--set", "split.fold=3"], r"unknown field 'fold'. Did you mean 'folds'\?"),
         (["plan", "quickstart", "--set", "splt.folds=3"], r"names no 'splt'. Did you mean 'split'\?"),
         (["run", "quickstart", "--stage", "evalate"], r"has no stage 'evalate'. Did you mean 'evaluate'\?"),
+        (["run", "quickstart", "--executor", "slurrm"], r"There is no executor 'slurrm'. Did you mean 'slurm'\?"),
+        (["run", "quickstart", "--slurm", "mem=4"], "--slurm is given, but the executor is 'local'"),
+        (["tune", "quickstart"], "quickstart.yaml does not say what to search. Add 'tune: "),
         (["run", "quickstart", "--tiny", "--stage", "split", "--device", "gpu"], "Device 'gpu' is not known"),
     ],
 )
@@ -92,7 +95,7 @@ def test_schema_accepts_the_built_in_recipes(name: str) -> None:
 
     value = parse(text_of(name)[0])
     jsonschema.validate(value, recipe_schema())
-    value["stages"]["split"]["fods"] = 3
+    next(iter(value["stages"].values()))["fods"] = 3
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(value, recipe_schema())
 

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 import toy_stages  # noqa: F401 - registers its kinds
 
@@ -32,7 +34,11 @@ def test_stages_come_after_their_inputs_and_splits() -> None:
         ),
         ({"stages.join.inputs": {}}, "Stage 'join': input 'data' is missing. Allowed: a stage that gives Word."),
         ({"stages.join.inputs": {"data": "cut"}}, "input 'data' takes Word, but stage 'cut' gives Split"),
-        ({"stages.join.for_each": "words"}, "for_each names 'words', which is no split"),
+        (
+            {"stages.again": {"kind": "toy_join", "for_each": "join", "inputs": {"data": "words"}}},
+            "for_each names 'join', which is no split, nor one item a recording. Allowed: a split",
+        ),
+        ({"stages.join.for_each": "wrds"}, r"Stage 'join' names unknown stage 'wrds'. Did you mean 'words'\?"),
         ({"stages.join.for_each": {"sgn": ["x"]}}, r"for_each lists unknown field 'sgn'. Did you mean 'sign'\?"),
         ({"stages.join.kind": "toy_jon"}, r"Unknown kind 'toy_jon' for stages. Did you mean 'toy_join'\?"),
         ({"stages.join.sgn": "x"}, r"stages 'toy_join': unknown field 'sgn'. Did you mean 'sign'\?"),
@@ -85,6 +91,32 @@ def test_unknown_recipe_names_the_nearest(tmp_path: object) -> None:
         text_of("quickstrt")
     with pytest.raises(NeuralFoundationError, match="There is no recipe file no/such.yaml"):
         load("no/such.yaml")
+
+
+def test_a_folder_of_the_name_hides_no_built_in_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "quickstart").mkdir()
+    assert load("quickstart").name == "quickstart"
+
+
+def test_recipes_in_folders_are_named_by_their_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from neural_foundation.pipeline import recipe
+
+    (tmp_path / "group").mkdir()
+    (tmp_path / "group/__pycache__").mkdir()
+    (tmp_path / "group/inner.yaml").write_text("name: group-inner\nstages: {words: {kind: toy_source}}\n")
+    (tmp_path / "outer.yaml").write_text("name: outer\nstages: {words: {kind: toy_source}}\n")
+    monkeypatch.setattr(recipe.resources, "files", lambda package: tmp_path)
+    assert built_in() == ["group/inner", "outer"]
+    assert load("group/inner").name == "group-inner"
+    assert text_of("group/inner")[1] == "group/inner.yaml"
+    with pytest.raises(NeuralFoundationError, match=r"no recipe 'group/iner'. Did you mean 'group/inner'\?"):
+        text_of("group/iner")
+
+
+@pytest.mark.parametrize("name", built_in())
+def test_a_built_in_recipe_is_named_as_it_is_called(name: str) -> None:
+    assert load(name).name == name.replace("/", "-")
 
 
 @pytest.mark.parametrize("name", built_in())

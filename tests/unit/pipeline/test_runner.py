@@ -49,6 +49,26 @@ def test_listed_values_are_fields_and_every_item_has_a_seed_of_its_own(tmp_path:
     assert len({t.seed for t in tasks}) == len({t.key for t in tasks}) == 4
 
 
+def test_a_stage_fans_out_over_the_items_of_another(tmp_path: Path) -> None:
+    plan = planned(tmp_path, stages__join__for_each=["words", "cut"])
+    join = plan.of_stage("join")
+    assert [t.item for t in join] == [{"word": w, "fold": f} for w in "ab" for f in "01"]
+    for task in join:
+        assert [t.item for t in task.inputs["data"]] == [{"word": task.item["word"]}]
+        assert [t.stage for t in task.inputs["split"]] == ["cut"]
+    run(plan)
+    texts = [t.folder.joinpath("text.txt").read_text().split()[-1] for t in join]
+    assert texts == ["a", "a", "b", "b"]
+
+
+def test_a_stage_that_fans_out_over_recordings_only_has_no_split(tmp_path: Path) -> None:
+    plan = planned(tmp_path, stages__join__for_each="words")
+    assert [(t.name, list(t.inputs)) for t in plan.of_stage("join")] == [
+        ("join/word-a", ["data"]),
+        ("join/word-b", ["data"]),
+    ]
+
+
 def test_second_run_does_nothing(tmp_path: Path) -> None:
     first = run(planned(tmp_path))
     assert len(first.made) == 7

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+from pydantic import Field
+
 from neural_foundation.core.errors import DataError
 from neural_foundation.core.kinds import register
-from neural_foundation.core.specs import off_key
+from neural_foundation.core.specs import Spec, off_key
 from neural_foundation.core.store import write_bytes, write_json
+from neural_foundation.learning.listening import tell
 from neural_foundation.pipeline.stage import Item, Job, Port, Stage
 
 
@@ -73,6 +77,37 @@ class Join(Stage):
         write_bytes(job.folder / "text.txt", f"{job.item} {job.seed} {text}".encode())
         write_json(job.folder / "timing.json", time.time())
         job.measured.append("timing.json")
+
+
+class Learner(Spec):
+    """Stands for a learner with epochs."""
+
+    lr: float = Field(0.1, gt=0)
+    max_epochs: int = 4
+    wait_s: float = off_key(0.0)
+    fail_above: float = off_key(10.0)
+
+
+@register("stages")
+class Learn(Stage):
+    """Writes a history whose validation loss is best at lr = 0.01."""
+
+    kind: Literal["toy_learn"] = "toy_learn"
+    learner: Learner = Learner()
+    takes = {"data": Port("Word", many=True)}
+    gives = "Learned"
+    resumes = True
+
+    def run(self, job: Job) -> None:
+        if self.learner.lr > self.learner.fail_above:
+            raise DataError(f"lr {self.learner.lr:g} is too high")
+        history: list[dict[str, float]] = []
+        for epoch in range(self.learner.max_epochs):
+            time.sleep(self.learner.wait_s)
+            loss = abs(math.log10(self.learner.lr) + 2) + 1 / (epoch + 1)
+            history.append({"epoch": epoch, "train_loss": loss / 2, "validation_loss": loss})
+            tell(history)
+        write_json(job.folder / "history.json", history)
 
 
 @register("stages")

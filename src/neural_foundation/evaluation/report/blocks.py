@@ -78,7 +78,7 @@ def blocks(content: ReportContent) -> list[Block]:
         made(content.calibration, "calibration", "Calibration", _calibration),
         made(content.certainty, "certainty", "Certainty", _certainty),
         made(content.coherence, "coherence", "Steadiness", _coherence),
-        *[made(c, f"learning-{i + 1}", f"{c.title} curves", _learning) for i, c in enumerate(content.learning)],
+        *[made(c, f"learning-{i + 1}", f"{c.title} curves", learning_section) for i, c in enumerate(content.learning)],
     ]
     return [block for part in found for block in part]
 
@@ -135,7 +135,8 @@ def _coherence(tc: TemporalCoherence) -> Drawn:
     return Drawn("How steady the decision is", tc.definition, _coherence_facts(tc))
 
 
-def _learning(lc: LearningCurves) -> Drawn:
+def learning_section(lc: LearningCurves) -> Drawn:
+    """Return the section on the fits of one stage."""
     text = "One line per fit. A ring marks the checkpoint that was kept." if _kept(lc) else "One line per fit."
     return Drawn(f"{lc.title}: learning curves", text, curves.learning_figure(lc), _learning_table(lc))
 

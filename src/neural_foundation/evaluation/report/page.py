@@ -6,6 +6,9 @@ what its names contain. Equal content gives equal bytes; there is no date on the
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 from . import curves, reading
 from .blocks import Block, blocks
 from .content import DataSource, Provenance, ReportContent
@@ -15,16 +18,33 @@ from .style import style_sheet
 
 def page(content: ReportContent) -> str:
     """Return the whole document."""
-    found = blocks(content)
+    opening = Opening(content.title, content.provenance, reading.verdict(content), _facts(content), content.caveats)
+    return framed(opening, blocks(content))
+
+
+@dataclass(frozen=True)
+class Opening:
+    """What stands before the sections. facts : (name, value) each, the most important one first."""
+
+    title: str
+    provenance: Provenance
+    verdict: str
+    facts: Sequence[tuple[str, str]]
+    caveats: Sequence[str]
+
+
+def framed(opening: Opening, found: list[Block], *, style: str = "", images: bool = False) -> str:
+    """Return a document of sections. style : rules beyond the sheet. images : whether it holds its own images."""
     sections = [_section(b) for b in found]
-    body = el("main", _header(content, found), *sections, _reproduce(content, found), _footer(content))
+    parts = [_header(opening, found), *sections, _reproduce(opening, found), _footer(opening)]
     skip = el("a", "Skip to the content", href="#content", class_="back")
-    document = el("html", _head(content), el("body", skip, body), lang="en")
+    head = _head(opening, style_sheet() + style, "img-src data:; " if images else "")
+    document = el("html", head, el("body", skip, el("main", *parts)), lang="en")
     return f"<!DOCTYPE html>\n{document}\n"
 
 
-def _head(content: ReportContent) -> Html:
-    policy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+def _head(opening: Opening, style: str, further: str) -> Html:
+    policy = f"default-src 'none'; {further}style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
     return el(
         "head",
         el("meta", charset="utf-8"),
@@ -32,16 +52,21 @@ def _head(content: ReportContent) -> Html:
         el("meta", name="viewport", content="width=device-width, initial-scale=1"),
         el("meta", name="color-scheme", content="light dark"),
         el("meta", name="generator", content="neural-foundation"),
-        el("title", content.title),
-        el("style", Html(style_sheet())),
+        el("title", opening.title),
+        el("style", Html(style)),
     )
 
 
-def _header(content: ReportContent, found: list[Block]) -> Html:
-    sentence = reading.verdict(content)
-    parts = [el("h1", content.title), el("p", sentence, class_="verdict") if sentence else None, _facts(content)]
-    if content.caveats:
-        notes = el("ul", *[el("li", c) for c in content.caveats])
+def _header(opening: Opening, found: list[Block]) -> Html:
+    sentence = opening.verdict
+    items = [
+        el("div", el("dt", name), el("dd", value), class_=None if i else "first")
+        for i, (name, value) in enumerate(opening.facts)
+    ]
+    facts = el("dl", *items, class_="facts") if items else None
+    parts = [el("h1", opening.title), el("p", sentence, class_="verdict") if sentence else None, facts]
+    if opening.caveats:
+        notes = el("ul", *[el("li", c) for c in opening.caveats])
         parts.append(el("div", el("h2", "Read with care"), notes, class_="caveats"))
     links = [el("li", el("a", b.short, href=f"#{b.name}")) for b in found]
     links.append(el("li", el("a", "Reproduce", href="#reproduce")))
@@ -49,7 +74,7 @@ def _header(content: ReportContent, found: list[Block]) -> Html:
     return el("header", *parts, id="content")
 
 
-def _facts(content: ReportContent) -> Html | None:
+def _facts(content: ReportContent) -> list[tuple[str, str]]:
     facts: list[tuple[str, str]] = []
     if content.scores is not None:
         s = content.scores
@@ -63,11 +88,7 @@ def _facts(content: ReportContent) -> Html | None:
         facts.append(("a live step at p99", duration(curves.quantiles(content.latency)["p99"])))
     if content.coherence is not None and not facts:
         facts.append(("temporal coherence", number(content.coherence.value)))
-    items = [
-        el("div", el("dt", name), el("dd", value), class_=None if i else "first")
-        for i, (name, value) in enumerate(facts)
-    ]
-    return el("dl", *items, class_="facts") if items else None
+    return facts
 
 
 def _section(block: Block) -> Html:
@@ -104,8 +125,8 @@ def _source(d: DataSource) -> Html:
     return join([name, n, f", {d.licence}" if d.licence else "", f". {d.citation}" if d.citation else ""])
 
 
-def _reproduce(content: ReportContent, found: list[Block]) -> Html:
-    sources = [content.provenance, *[b.provenance for b in found]]
+def _reproduce(opening: Opening, found: list[Block]) -> Html:
+    sources = [opening.provenance, *[b.provenance for b in found]]
     commands = list(dict.fromkeys(p.command for p in sources))
     together: dict[tuple[str, str, str, str], list[str]] = {}
     for b in found:
@@ -123,7 +144,7 @@ def _reproduce(content: ReportContent, found: list[Block]) -> Html:
         *numbered,
         table(head, rows, caption="Every figure, the stage it was made from and its key", stack=True) if rows else None,
         *([el("h3", "Data"), el("ul", *[el("li", _source(d)) for d in data])] if data else []),
-        *([el("h3", "Versions"), el("p", _versions(content.provenance))] if content.provenance.versions else []),
+        *([el("h3", "Versions"), el("p", _versions(opening.provenance))] if opening.provenance.versions else []),
     ]
     return el("section", *parts, id="reproduce")
 
@@ -137,7 +158,7 @@ def _command(command: str) -> Html:
     return el("code", join([el("span", word) for word in command.split(" ")], " "))
 
 
-def _footer(content: ReportContent) -> Html:
-    version = content.provenance.versions.get("neural-foundation")
+def _footer(opening: Opening) -> Html:
+    version = opening.provenance.versions.get("neural-foundation")
     name = f"neural-foundation {version}" if version else "neural-foundation"
     return el("footer", el("p", f"Written by {name}. This file loads nothing and sends nothing."))

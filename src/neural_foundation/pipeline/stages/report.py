@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -87,7 +88,7 @@ class Report(Stage):
             trace=_trace(replay, here) if replay else None,
             latency=_latency(replay, here) if replay else None,
             coherence=_coherence(replay, here) if replay else None,
-            learning=_learning(job.inputs.get("learned", []), here),
+            learning=learning_curves(job.inputs.get("learned", []), here.of),
         )
         write_report(job.folder / "report.html", content)
         job.measured.append("report.html")  # it shows measured latencies
@@ -250,7 +251,8 @@ def _coherence(replay: Output, here: _Sources) -> TemporalCoherence:
     )
 
 
-def _learning(outputs: list[Output], here: _Sources) -> tuple[LearningCurves, ...]:
+def learning_curves(outputs: list[Output], place: Callable[[Output], Provenance]) -> tuple[LearningCurves, ...]:
+    """Return the learning curves of fits, a figure a stage; `place` says where one comes from."""
     by_stage: dict[str, list[Output]] = {}
     for output in outputs:
         by_stage.setdefault(output.stage, []).append(output)
@@ -260,7 +262,7 @@ def _learning(outputs: list[Output], here: _Sources) -> tuple[LearningCurves, ..
         if curves:
             made.append(
                 LearningCurves(
-                    title=stage, curves=curves, validation_label="validation loss", provenance=here.of(group[0])
+                    title=stage, curves=curves, validation_label="validation loss", provenance=place(group[0])
                 )
             )
     return tuple(made)

@@ -1,0 +1,117 @@
+"""split_trials: folds known before anything runs, the same for a session whatever others there are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from binned import made_session, written
+
+from neural_foundation.core.errors import DataError, SpecError
+from neural_foundation.core.lineage import Output
+from neural_foundation.core.store import read_json, write_json
+from neural_foundation.pipeline.stage import Job
+from neural_foundation.pipeline.stages.bin import Binned
+from neural_foundation.pipeline.stages.split_trials import SplitTrials, read_trial_fold, sets
+from neural_foundation.pipeline.table import STAGES
+from neural_foundation.sampling.binned import FACTS, BinnedSession
+
+
+def split(**fields: Any) -> SplitTrials:
+    made = STAGES.parse({"kind": "split_trials", **fields})
+    assert isinstance(made, SplitTrials)
+    return made
+
+
+def outputs(folder: Path, *sessions: BinnedSession, **facts: Any) -> list[Output]:
+    made = []
+    for session in sessions:
+        path = written(session, folder / "bin")
+        write_json(path / FACTS, read_json(path / FACTS) | {"facts": {"subject": session.spec.subject, **facts}})
+        made.append(Output("bin", session.spec.name, "key", path))
+    return made
+
+
+def ran(stage: SplitTrials, folder: Path, data: list[Output], seed: int = 3) -> Output:
+    job = Job("split", {}, seed, folder / "split", {"data": data})
+    job.folder.mkdir(exist_ok=True)
+    stage.run(job)
+    assert job.subjects == {f"animal-{o.item}" for o in data}
+    return Output("split", "", "key", job.folder)
+
+
+@pytest.mark.parametrize(
+    ("fields", "names"),
+    [
+        ({}, ["0", "1", "2", "3", "4"]),
+        ({"folds": 3, "only": 1}, ["0"]),
+        ({"hold_out": "trial"}, ["0"]),
+        ({"hold_out": "trial", "draws": 3, "only": 1}, ["0", "1", "2"]),
+    ],
+)
+def test_the_folds_are_those_that_were_announced(fields: dict[str, Any], names: list[str], tmp_path: Path) -> None:
+    stage = split(**fields)
+    assert stage.fold_names() == names
+    made = ran(stage, tmp_path, outputs(tmp_path, made_session("a"), made_session("b")))
+    assert [f["name"] for f in read_json(made.path("split.json"))] == names
+    folds = [read_trial_fold(made, name) for name in names]
+    assert [f.block for f in folds] == ([int(n) for n in names] if stage.hold_out == "block" else [0] * len(names))
+    with pytest.raises(DataError, match="has no fold 'x'. Allowed: '0'"):
+        read_trial_fold(made, "x")
+
+
+def test_draws_differ_and_follow_the_seed(tmp_path: Path) -> None:
+    session = made_session("a")
+    data = outputs(tmp_path, session)
+    made = ran(split(hold_out="trial", draws=2), tmp_path, data)
+    first, second = (read_trial_fold(made, n).spans(session, 0, "test").trial.tolist() for n in "01")
+    assert first != second
+    made = ran(split(hold_out="trial"), tmp_path, [*data, *outputs(tmp_path, made_session("b"))])
+    assert read_trial_fold(made, "0").spans(session, 0, "test").trial.tolist() == first
+    made = ran(split(hold_out="trial"), tmp_path, data, seed=4)
+    assert read_trial_fold(made, "0").spans(session, 0, "test").trial.tolist() != first
+
+
+def test_the_windows_of_each_role(tmp_path: Path) -> None:
+    sessions = (made_session("a"), made_session("b", trials=30))
+    data = Binned.of(outputs(tmp_path, *sessions)[::-1])
+    assert [s.spec.name for s in data.sessions] == ["a", "b"]
+    fold = read_trial_fold(ran(split(), tmp_path, list(data.outputs)), "2")
+    made = sets(fold, data.sessions, 8, 6, jitter=True)
+    assert made["train"].slack.any()
+    assert not made["validation"].slack.any()
+    assert not made["test"].slack.any()
+    assert np.unique(made["test"].trial[made["test"].session == 0]).tolist() == [8, 9, 10, 11]
+    assert np.unique(made["validation"].trial[made["validation"].session == 1]).tolist() == list(range(18, 24))
+    assert len(sets(fold, data.sessions, 20)["test"]) == 4 + 6
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"test": 0.7, "validation": 0.3}, "leave nothing to learn from"),
+        ({"folds": 3, "only": 4}, "only: 4 is more than there are folds .3."),
+        ({"folds": 2}, "folds"),
+    ],
+)
+def test_settings_that_leave_nothing(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        split(**fields)
+
+
+def test_too_few_trials(tmp_path: Path) -> None:
+    data = outputs(tmp_path, made_session("a", trials=4))
+    with pytest.raises(DataError, match="Session 'a' has 4 trials for 5 blocks of time"):
+        ran(split(), tmp_path, data)
+    with pytest.raises(DataError, match="Fold '0' leaves session 'a' nothing for 'train'"):
+        ran(split(folds=3, gap_s=100), tmp_path, data)
+
+
+@pytest.mark.parametrize(("fields", "allowed"), [({"hold_out": "trial"}, "hold_out: block"), ({}, "gap_s of 1.4 or")])
+def test_rows_that_share_spikes_are_kept_apart(fields: dict[str, Any], allowed: str, tmp_path: Path) -> None:
+    data = outputs(tmp_path, made_session("a", lengths=[800]), window_s=1.4)
+    with pytest.raises(DataError, match=f"overlap, of 1.4 s, .* Allowed: {allowed}.*Neighbours share spikes"):
+        ran(split(**fields), tmp_path, data)
+    ran(split(gap_s=1.4), tmp_path, data)
