@@ -103,16 +103,21 @@ class Scored:
 
 
 def onto_axis(windows: BinnedSet, values: Array, bins: Indices) -> NDArray[np.float32]:
-    """Return predictions of windows (w, T, C) of one session on the tested bins (n, C), the mean where they overlap."""
+    """Return predictions of windows (w, T, C) of one session on the tested bins (n, C).
+
+    Where windows overlap it is their mean, weighted by the square of how many bins it is to the window's nearer end: in
+    its middle a window has seen most of what is about a bin.
+    """
+    weights = np.minimum(np.arange(1, values.shape[1] + 1), np.arange(values.shape[1], 0, -1))[:, None] ** 2
     place = np.full(int(bins[-1]) + 1, -1, np.int64)
     place[bins] = np.arange(len(bins))
-    total = np.zeros((len(bins), values.shape[2]), np.float32)
-    seen = np.zeros(len(bins), np.int32)
+    total = np.zeros((len(bins), values.shape[2]))
+    seen = np.zeros((len(bins), 1))
     for first, said in zip(windows.first, values, strict=True):
         at = slice(int(place[first]), int(place[first]) + len(said))  # a window's bins follow each other on the axis
-        total[at] += said
-        seen[at] += 1
-    return np.asarray(total / seen[:, None], np.float32)
+        total[at] += weights * said
+        seen[at] += weights
+    return np.asarray(total / seen, np.float32)
 
 
 def onto_trials(windows: BinnedSet, values: Array, trials: Indices) -> NDArray[np.float64]:

@@ -118,22 +118,39 @@ def _graph(network: Network, tokens: int | None, subject: int) -> onnx.ModelProt
     network.eval()
     step = _Step(network, subject)
     try:
-        with _quiet(), torch.no_grad(), network.fixed():
-            program = torch.onnx.export(
+        with network.fixed():
+            return exported(
                 step,
                 (signal, state),
-                dynamo=True,
-                opset_version=OPSET,
-                input_names=["signal", *step.names],
-                output_names=[step.output, *(NEXT + n for n in step.changing)],
-                dynamic_shapes=({2: many}, [None] * len(state)) if many is not None else None,
-                optimize=False,
-                verbose=False,
+                ["signal", *step.names],
+                [step.output, *(NEXT + n for n in step.changing)],
+                dynamic=({2: many}, [None] * len(state)) if many is not None else None,
             )
-            if program is not None:
-                _simplify(program.model)
     finally:
         network.train(was_training)
+
+
+def exported(
+    module: nn.Module, given: tuple[Any, ...], inputs: list[str], outputs: list[str], *, dynamic: Any = None
+) -> onnx.ModelProto:
+    """Return a module as an ONNX graph, all that depends on weights alone computed, its bytes those of the weights.
+
+    given : example inputs, tensors and lists of them. dynamic : their free lengths, as torch.export takes them.
+    """
+    with _quiet(), torch.no_grad():
+        program = torch.onnx.export(
+            module,
+            given,
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=inputs,
+            output_names=outputs,
+            dynamic_shapes=dynamic,
+            optimize=False,
+            verbose=False,
+        )
+        if program is not None:
+            _simplify(program.model)
     return _clean(program.model_proto if program is not None else None)
 
 

@@ -200,7 +200,8 @@ class NedsNetwork(nn.Module):
             head = pieces[which[0]]
             x = head.tokens if len(which) == 1 else torch.cat([pieces[i].tokens for i in which])
             h = self._core(x, head.names, head.bins)
-            for i, rows in zip(which, torch.split(h, [len(pieces[i].tokens) for i in which]), strict=True):
+            parts = [h] if len(which) == 1 else torch.split(h, [len(pieces[i].tokens) for i in which])
+            for i, rows in zip(which, parts, strict=True):
                 outputs[i] = self._read(pieces[i], rows)
         return [outputs[i] for i in range(len(pieces))]
 
@@ -266,8 +267,8 @@ class NedsNetwork(nn.Module):
         return tuple(n for n in names if self.signal.channels(session, n))
 
     def _piece(self, group: Group, hidden: Hidden) -> _Piece:
-        here = slice(group.first_row, group.first_row + len(group))
-        mine = {name: mask[here] for name, mask in hidden.items()}
+        # no length is asked for where nothing is hidden, so that a graph of any number of windows can be exported
+        mine = {n: mask[group.first_row : group.first_row + len(group)] for n, mask in hidden.items()}
         self._check(group)
         names = [n for n in self._streamed(group.session) if n in group.values]
         pairs = [self._tokens(group.session, n, group.values[n], mine.get(n)) for n in names]

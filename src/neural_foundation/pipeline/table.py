@@ -20,6 +20,9 @@ STAGES = KindTable(
             f"{_HERE}.evaluate_trials:EvaluateTrials", "packages on held-out trials, encoding and decoding -> scores"
         ),
         "export": Row(f"{_HERE}.export:Export", "package -> package with an ONNX step graph"),
+        "export_trials": Row(
+            f"{_HERE}.export_trials:ExportTrials", "package of binned sessions -> package with an ONNX graph of one"
+        ),
         "replay": Row(f"{_HERE}.replay:Replay", "a held-out recording, live, through the exported decoder"),
         "report": Row(f"{_HERE}.report:Report", "one HTML page with figures and where they come from"),
         "report_trials": Row(f"{_HERE}.report_trials:ReportTrials", "one HTML page of encoding and decoding"),

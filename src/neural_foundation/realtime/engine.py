@@ -7,7 +7,7 @@ Shapes: C channels, P samples a token (the network's hop), K classes. One token 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,26 +27,29 @@ class StepEngine:
 
     `signal` is the input buffer (C, P): fill it, call `step()`, read the returned logits (K,) before the next call.
     `session` : an opened graph to share, so that many streams hold the weights once; state and buffers are its own.
+    A subclass may name another input and output; the input's last two axes are then those of `signal`.
     """
+
+    given: ClassVar[str] = "signal"
+    made: ClassVar[str] = "logits"
 
     def __init__(self, graph: Path, *, session: Any = None, threads: int = 1) -> None:
         self.session = session or open_graph(graph, threads)
         inputs = {i.name: i for i in self.session.get_inputs()}
-        if "signal" not in inputs:
-            raise PackageError(
-                f"{graph} is no step graph: it has no input 'signal'", remedy="Run the recipe's 'export' stage again"
-            )
-        _, self.n_chans, self.hop = (int(d) for d in inputs["signal"].shape)
+        if self.given not in inputs:
+            given = f"{graph} is no step graph: it has no input '{self.given}'"
+            raise PackageError(given, remedy="Run the recipe's export stage again")
+        self.n_chans, self.hop = (int(d) for d in inputs[self.given].shape[1:])
         self._signal = np.zeros((1, self.n_chans, self.hop), np.float32)
         self.signal: NDArray[np.float32] = self._signal[0]
-        self.names = [n for n in inputs if n != "signal"]
+        self.names = [n for n in inputs if n != self.given]
         changing = {o.name.removeprefix(NEXT) for o in self.session.get_outputs()}
         first = {n: _buffer(inputs[n]) for n in self.names}
         self._buffers = [first, {n: _buffer(inputs[n]) if n in changing else first[n] for n in self.names}]
         self._changing = [n for n in self.names if n in changing]
-        n_outputs = int(next(o for o in self.session.get_outputs() if o.name == "logits").shape[-1])
-        self._logits = np.zeros((1, 1, n_outputs), np.float32)
-        self.logits: NDArray[np.float32] = self._logits[0, 0]
+        self._logits = _buffer(next(o for o in self.session.get_outputs() if o.name == self.made))
+        self.rows: NDArray[np.float32] = self._logits[0]
+        self.logits: NDArray[np.float32] = self.rows[0]
         self._bindings = [self._bind(0, 1), self._bind(1, 0)]
         self._now = 0
         self.reset()
@@ -89,8 +92,8 @@ class StepEngine:
 
     def _bind(self, source: int, target: int) -> Any:
         binding = self.session.io_binding()
-        _bind(binding.bind_input, "signal", self._signal)
-        _bind(binding.bind_output, "logits", self._logits)
+        _bind(binding.bind_input, self.given, self._signal)
+        _bind(binding.bind_output, self.made, self._logits)
         for name in self.names:
             _bind(binding.bind_input, name, self._buffers[source][name])
         for name in self._changing:

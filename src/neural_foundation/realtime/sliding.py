@@ -74,6 +74,7 @@ class SlidingDecoder(LiveDecoder):
         self.lookahead_s = self.chain.lookahead_s
         self.resets = sorted({round(t * sfreq) for t in resets_s})
         self.mix: NDArray[np.float64] | None = None
+        self._ring = WindowRing(self.chain.output.n_chans, self.window, self.hop)
         self._predict = predictor(package)
         self._warm_up()
 
@@ -87,10 +88,8 @@ class SlidingDecoder(LiveDecoder):
         self.step(Chunk.of(np.zeros((self.input.n_chans, self.hop), np.float32)), self.start())
 
     def start(self) -> State:
-        shape = self.chain.output.n_chans, self.window
-        ring = {"values": np.zeros(shape, np.float32), "valid": np.zeros(self.window, np.bool_), "n": 0}
         counts = {"n_out": 0, "n_clean": 0, "n_raw": 0, "ends": NONE, "resets": NONE}
-        return {"chain": self.chain.start(), "ring": ring, **counts}
+        return {"chain": self.chain.start(), "ring": self._ring.start(), **counts}
 
     def step(self, chunk: Chunk, state: State) -> tuple[Chunk, State]:
         """Return the probabilities of the windows that `chunk` completes, (n_classes, n_tokens)."""
@@ -138,21 +137,53 @@ class SlidingDecoder(LiveDecoder):
 
     def _decisions(self, clean: Chunk, state: State) -> Iterator[tuple[int, NDArray[np.float64] | None]]:
         """Yield where each window that ends in the chunk ends, and its decision; None where it says nothing."""
-        ring, at, n = state["ring"], state["n_clean"], clean.n_times
+        at, n = state["n_clean"], clean.n_times
         values = clean.values if self.mix is None else (self.mix @ clean.values).astype(np.float32)
-        edges = [0, *(m - at for m in due(self.resets, state, at + n) if at <= m), n]
-        for i, (a, b) in enumerate(pairwise(edges)):
+        starts = [m - at for m in due(self.resets, state, at + n) if at <= m]
+        for end, window, valid in self._ring.windows(values, clean.valid, state["ring"], starts):
+            yield at + end, self._decide(window, valid)
+
+    def _decide(self, window: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.float64] | None:
+        if not enough(valid):
+            return None
+        try:
+            return np.asarray(self._predict(window[None])[0], np.float64)
+        except DataError:
+            return None
+
+
+class WindowRing:
+    """The last `window` samples of a stream, and when they are to be looked at: at the end of the first full window,
+    and every `hop` after it. What changes is in the ring state that `start` makes."""
+
+    def __init__(self, n_chans: int, window: int, hop: int) -> None:
+        self.n_chans, self.window, self.hop = n_chans, window, hop
+
+    def start(self) -> State:
+        """Return an empty ring. n : samples since the start or the last reset; put it to 0 to begin a new window."""
+        values = np.zeros((self.n_chans, self.window), np.float32)
+        return {"values": values, "valid": np.zeros(self.window, np.bool_), "n": 0}
+
+    def windows(
+        self, values: NDArray[Any], valid: NDArray[np.bool_], ring: State, starts: Sequence[int] = ()
+    ) -> Iterator[tuple[int, NDArray[np.float32], NDArray[np.bool_]]]:
+        """Yield each window that ends in new samples (n_chans, n): where it ends, its values and its validity.
+
+        starts : samples, counted as the new ones are, at which a window begins anew.
+        """
+        for i, (a, b) in enumerate(pairwise([0, *starts, values.shape[1]])):
             if i > 0:
                 ring["n"] = 0
             while a < b:
                 take = min(b - a, self._until(ring["n"]))
-                self._push(ring, values[:, a : a + take], clean.valid[a : a + take])
+                self._push(ring, values[:, a : a + take], valid[a : a + take])
                 a += take
                 if self._due(ring["n"]):
-                    yield at + a, self._decide(ring)
+                    first = ring["n"] % self.window
+                    yield a, np.roll(ring["values"], -first, 1), np.roll(ring["valid"], -first)
 
     def _until(self, n: int) -> int:
-        """Return how many samples, at least one, are missing to the next decision where `n` are in."""
+        """Return how many samples, at least one, are missing to the next window where `n` are in."""
         return self.window - n if n < self.window else self.hop - (n - self.window) % self.hop
 
     def _due(self, n: int) -> bool:
@@ -166,15 +197,10 @@ class SlidingDecoder(LiveDecoder):
         ring["valid"][place] = valid[-kept:]
         ring["n"] += values.shape[1]
 
-    def _decide(self, ring: State) -> NDArray[np.float64] | None:
-        if 2 * int(np.count_nonzero(ring["valid"])) <= self.window:
-            return None
-        first = ring["n"] % self.window
-        window = np.concatenate([ring["values"][:, first:], ring["values"][:, :first]], 1)
-        try:
-            return np.asarray(self._predict(window[None])[0], np.float64)
-        except DataError:
-            return None
+
+def enough(valid: NDArray[np.bool_]) -> bool:
+    """Return whether more than half of a window can be trusted."""
+    return 2 * int(np.count_nonzero(valid)) > len(valid)
 
 
 def _hop(given_s: float | None, trained_s: float | None, window_s: float, sfreq: float) -> int:

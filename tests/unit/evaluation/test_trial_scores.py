@@ -34,14 +34,16 @@ def whole(bins: int = 200) -> BinnedSession:
 
 
 class TestOnTheAxis:
-    def test_where_windows_overlap_predictions_are_averaged(self) -> None:
+    def test_where_windows_overlap_the_one_whose_middle_is_nearer_counts_more(self) -> None:
         tested, windows = of(whole(), BLOCK, n_bins=20)
         said = np.arange(len(windows), dtype=np.float32)[:, None, None] * np.ones((1, 20, 3), np.float32)
         made = onto_axis(windows, said, tested.bins)
         # 50 tested bins; windows begin at 0, 10, 20, 30 of them: each bin but the ends lies in two
         assert windows.first.tolist() == [50, 60, 70, 80]
         assert made.shape == (50, 3)
-        assert made[:, 0].tolist() == [0.0] * 10 + [0.5] * 10 + [1.5] * 10 + [2.5] * 10 + [3.0] * 10
+        later = np.array([k**2 / (k**2 + (11 - k) ** 2) for k in range(1, 11)])
+        expected = [np.zeros(10), later, 1 + later, 2 + later, np.full(10, 3.0)]
+        assert made[:, 0] == pytest.approx(np.concatenate(expected))
 
     def test_each_tested_bin_is_there_once(self) -> None:
         tested, windows = of(whole(), BLOCK, n_bins=16)

@@ -293,3 +293,20 @@ def test_the_terminal_shows_each_way_of_holding_out(done: Any) -> None:
     mean = scores["models"]["late"]["metrics"]["encoding.spikes.bits_per_spike"]["mean"]
     assert f"{mean:.3f}" in text
     assert np.isfinite(mean)
+
+
+def test_the_mean_of_the_seeds_is_a_model_of_its_own(tmp_path: Path) -> None:
+    sessions = trial_sessions(1)
+    data = binned(tmp_path, sessions)
+    kinds = {"0": "ridge", "1": "gru"}
+    models = [fitted(tmp_path, "line", kind, sessions, RANDOM, 20, seed=seed) for seed, kind in kinds.items()]
+    folder = tmp_path / "evaluate"
+    folder.mkdir()
+    FEW.model_copy(update={"ensembles": True}).run(
+        Job("evaluate", {}, 5, folder, {"data": data, "models": models, "baselines": []})
+    )
+    scores = read_json(folder / "scores.json")["models"]
+    assert list(scores) == ["line", "line.mean"]
+    r2 = {n: m["metrics"]["decoding.wheel_speed.r2"]["mean"] for n, m in scores.items()}
+    # errors that are not the same cancel: never worse than the members on average
+    assert r2["line.mean"] > r2["line"]

@@ -47,6 +47,7 @@ class EvaluateTrials(Stage):
     permutations: int = Field(1000, ge=20, description="shuffles of the classes, for chance")
     shown_sessions: int = Field(3, ge=1, description="sessions of which example trials and means are kept")
 
+    ensembles: bool = Field(False, description="also score the mean of what a model's seeds say, as NAME.mean")
     ceiling: bool = Field(True, description="of simulated sessions, score what knows how they were made, too")
 
     takes = {
@@ -64,7 +65,8 @@ class EvaluateTrials(Stage):
         outputs = [*job.inputs["models"], *job.inputs.get("baselines", [])]
         for done, output in enumerate(outputs):
             job.progress(done, len(outputs), f"predicting with {output.stage} {output.item}")
-            work.add(output)
+            work.add(output, gather=self.ensembles and output in job.inputs["models"])
+        work.add_means()
         work.check_complete()
         baselines = list(dict.fromkeys(model_name(o) for o in job.inputs.get("baselines", [])))
         write_json(job.folder / "scores.json", _finite(work.scores(baselines)))
@@ -98,9 +100,10 @@ class _Evaluation:
     kept: dict[str, dict[str, Array]] = field(default_factory=dict)
     units: dict[str, dict[str, list[Array]]] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
+    gathered: dict[tuple[str, ...], tuple[HeldOut, list[dict[str, Array]]]] = field(default_factory=dict)
 
-    def add(self, output: Output) -> None:
-        """Predict and score with one package, on all sessions that it is for."""
+    def add(self, output: Output, *, gather: bool = False) -> None:
+        """Predict and score with one package, on all sessions that it is for; `gather`: for `add_means`, too."""
         from ...models.binned_package import BinnedPackage
 
         package = BinnedPackage.open(output.folder)
@@ -114,6 +117,16 @@ class _Evaluation:
             tested = self._tested(session, fold, windows)
             said = said_of(windows, predict(windows), tested)
             self._score(model_name(output), tested, said, seed=int(axes.get("seed", 0)))
+            if gather:
+                key = (model_name(output), session.spec.name, fold.hold_out, fold.name)
+                self.gathered.setdefault(key, (tested, []))[1].append(said)
+
+    def add_means(self) -> None:
+        """Score the mean of what the seeds of a model said as a model of its own."""
+        for (model, *_), (tested, said) in self.gathered.items():
+            if len(said) > 1:
+                means = {name: np.mean([one[name] for one in said], axis=0) for name in said[0]}
+                self._score(f"{model}.mean", tested, means, seed=0)
 
     def _sessions(self, known: BinnedSpec, output: Output) -> list[BinnedSession]:
         """Return the sessions of the data that a package is for: all, or where there is a fit for each, its own."""
@@ -267,8 +280,8 @@ class _Evaluation:
 
 
 def tested_windows(session: BinnedSession, fold: TrialFold, n_bins: int) -> BinnedSet:
-    """Return the test windows of one session: whole trials as long as a window, else pieces that overlap by half."""
-    return BinnedSet.cut([session], fold.spans(session, 0, "test"), n_bins, max(n_bins // 2, 1))
+    """Return the test windows of one session: whole trials as long as a window, else pieces a quarter apart."""
+    return BinnedSet.cut([session], fold.spans(session, 0, "test"), n_bins, max(n_bins // 4, 1))
 
 
 def _directions(output: Output) -> tuple[str, ...]:
