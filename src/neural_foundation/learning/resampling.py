@@ -6,6 +6,9 @@ window made so tells of behaviour what a recorded one does, but not which units 
 decoder that has seen few minutes of data learns less of their noise by heart. Where the assumption fails, correlated
 noise is lost: the share of windows that are made so leaves the others as they are.
 
+Few minutes hold few paths, too. A window may leave its own path at a bin for that of a bin of like behaviour and go on
+from there, forward or backward in time (`splice`): behaviour is continuous to within the distance of neighbours.
+
 Shapes: T bins, C units, k neighbours, d values of the behaviours.
 """
 
@@ -13,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -35,6 +38,9 @@ class Resample(Spec):
     by: tuple[str, ...] = Field(min_length=1, description="continuous modalities that say what behaviour is alike")
     share: float = Field(0.5, gt=0, le=1, description="share of the training windows that are made so")
     neighbours: int = Field(12, ge=2, description="how many of the nearest training bins a count may come from")
+    splice: float = Field(
+        0.0, ge=0, lt=1, description="chance a bin that such a window goes on elsewhere, from a bin of like behaviour"
+    )
 
 
 class Resampler:
@@ -47,6 +53,9 @@ class Resampler:
         for name in spec.by:
             if windows.spec.modality(name).kind != "continuous":
                 raise SpecError(f"resample.by: '{name}'", allowed=one_of(windows.spec.of_kind("continuous")))
+        if spec.splice and windows.spec.of_kind("classes"):
+            given = f"resample.splice is {spec.splice:g}, but a trial's {one_of(windows.spec.of_kind('classes'))}"
+            raise SpecError(f"{given} would not hold for a path that leaves it", remedy="Set splice to 0")
         self.spec, self.windows = spec, windows
         self.nearest = [self._nearest(i) for i in range(len(windows.sessions))]
 
@@ -86,22 +95,39 @@ class Resampler:
 
     def _group(self, group: Group, draws: Sequence[np.random.Generator]) -> Group:
         rows = [i for i, draw in enumerate(draws) if draw.random() < self.spec.share]
-        changed: dict[str, Any] = {}
-        for name in self.windows.spec.of_kind("counts"):
-            if name not in group.values or not rows:
-                continue
-            values = group.values[name].clone()
-            for i in rows:
-                made = torch.from_numpy(self._counts(group.session, name, int(group.first[i]), draws[i]))
-                values[i] = made.to(values.device)
-            changed[name] = values
-        return replace(group, values={**group.values, **changed}) if changed else group
+        values = {name: v.clone() for name, v in group.values.items()} if rows else dict(group.values)
+        for i in rows:
+            path = self._path(group.session, int(group.first[i]), draws[i])
+            for name in values:
+                made = self._along(group.session, name, path, draws[i])
+                if made is not None:
+                    values[name][i] = torch.from_numpy(made).to(values[name].device)
+        return replace(group, values=values)
 
-    def _counts(self, session: int, name: str, first: int, draw: np.random.Generator) -> NDArray[np.float32]:
-        """Return (T, C): counts of like bins where behaviour is known, the window's own elsewhere."""
-        held = self.windows.sessions[session].values[name]
-        at = np.arange(first, first + self.windows.spec.n_bins)
-        near = self.nearest[session][at]
-        chosen = draw.integers(self.spec.neighbours, size=(len(at), held.shape[1]))
-        source = np.where(near[:, :1] >= 0, np.take_along_axis(near, chosen, 1), at[:, None])
+    def _path(self, session: int, first: int, draw: np.random.Generator) -> Indices:
+        """Return (T,): the bins that a window goes through, its own unless it is spliced."""
+        n_bins, near = self.windows.spec.n_bins, self.nearest[session]
+        path = np.arange(first, first + n_bins)
+        if not self.spec.splice:
+            return path
+        at, way = first, 1
+        for i, leave in enumerate(draw.random(n_bins) < self.spec.splice):
+            if leave and near[at, 0] >= 0:
+                at, way = int(near[at, draw.integers(self.spec.neighbours)]), int(draw.choice((-1, 1)))
+            path[i] = at
+            on = at + way
+            if 0 <= on < len(near) and near[on, 0] >= 0:
+                at = on
+            else:  # the path ends here: turn back
+                way = -way
+        return path
+
+    def _along(self, session: int, name: str, path: Indices, draw: np.random.Generator) -> NDArray[np.float32] | None:
+        """Return a modality (T, C) along a path: counts of like bins where behaviour is known; None of classes."""
+        held, kind = self.windows.sessions[session].values[name], self.windows.spec.modality(name).kind
+        if kind != "counts":
+            return None if kind == "classes" else np.asarray(held[path], np.float32)
+        near = self.nearest[session][path]
+        chosen = draw.integers(self.spec.neighbours, size=(len(path), held.shape[1]))
+        source = np.where(near[:, :1] >= 0, np.take_along_axis(near, chosen, 1), path[:, None])
         return np.asarray(held[source, np.arange(held.shape[1])], np.float32)

@@ -75,6 +75,31 @@ def test_the_same_step_gives_the_same_counts() -> None:
     assert np.array_equal(applied(walked())[1], applied(walked())[1])
 
 
+def test_a_spliced_path_is_continuous_and_stays_in_training() -> None:
+    session = walked()
+    chosen = windows(session)
+    batch = chosen.source((), 2**20).batch(np.arange(len(chosen)), seed=3, step=0)
+    spec = Resample(by=("position",), share=1.0, neighbours=3, splice=0.2)
+    made = Resampler(spec, chosen).apply(batch).groups[0].values
+    place = made["position"][..., 0].numpy()
+    # a step is one bin of the path, or of its neighbours; the track's end is its beginning
+    steps = np.abs(np.diff(place, axis=1))
+    assert np.minimum(steps, 1 - steps).max() < 0.05
+    assert (np.diff(place, axis=1) < -0.005).any(), "some go backward"
+    assert made["spikes"][..., 0].max() < 300
+    assert not np.array_equal(place, batch.groups[0].values["position"][..., 0].numpy())
+
+
+def test_a_trial_with_classes_cannot_be_spliced() -> None:
+    session = walked()
+    choice = ModalitySpec(name="choice", kind="classes", classes=("a", "b"))
+    spec = session.spec.model_copy(update={"channels": (*session.spec.channels, ("choice",))})
+    values = {**session.values, "choice": np.array([0], np.int16)}
+    told = replace(session, spec=spec, modalities=(*session.modalities, choice), values=values)
+    with pytest.raises(SpecError, match="splice is 0.1, but a trial's 'choice'"):
+        applied(told, splice=0.1)
+
+
 def test_what_cannot_be_resampled_by_is_named() -> None:
     with pytest.raises(SpecError, match=r"resample.by: 'spikes'.*position"):
         applied(walked(), by=("spikes",))
