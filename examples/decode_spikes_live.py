@@ -4,7 +4,7 @@
 
 A small causal model is trained on a simulated session and exported; that takes about a minute, once. Then the trials
 it never saw are played: spikes arrive 50 ms at a time, and after each bin of 20 ms there is a wheel speed and the
-probability of each choice. In the middle the state is saved and read again, as if the program had been moved.
+probability of each choice. After each piece the state is saved and read again, as if the program had been moved.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ from pathlib import Path
 import numpy as np
 
 from neural_foundation.core.stream import load_state, save_state
+from neural_foundation.models.binned_package import BinnedPackage
 from neural_foundation.pipeline.plan import make_plan
 from neural_foundation.pipeline.recipe import load
 from neural_foundation.pipeline.runner import run
 from neural_foundation.pipeline.stages.split_trials import sets
 from neural_foundation.realtime.binned_decoder import BinnedDecoder
 from neural_foundation.recordings import Spikes
-from neural_foundation.sampling.binned import BinnedSet
+from neural_foundation.sampling.binned import BinnedSession, BinnedSet
 from neural_foundation.signals.spikes import SpikeBinner
 
 PIECE_S = 0.05
@@ -56,9 +57,6 @@ def exported(folder: Path) -> tuple[Path, BinnedSet, Spikes]:
     plan = make_plan(load(source), folder)
     run(plan, stage="export")
     package, binned = plan.of_stage("export")[0].folder, plan.of_stage("bin")[0]
-    from neural_foundation.models.binned_package import BinnedPackage
-    from neural_foundation.sampling.binned import BinnedSession
-
     facts, session = BinnedPackage.open(package).facts, BinnedSession.read(binned.folder)
     assert facts.fold is not None
     unseen = sets(facts.fold, [session], facts.binned.n_bins)["test"]
@@ -72,7 +70,9 @@ def decode_trial(decoder: BinnedDecoder, spikes: Spikes, start_s: float, n_bins:
     """Return what is decoded in each bin of a trial (n_outputs, n_bins), and the seconds each piece took."""
     binner = SpikeBinner(decoder.input.ch_names, 1 / decoder.input.sfreq, start_s)
     counting, state = binner.start(), decoder.start()
-    columns, took, now = [], [], start_s
+    columns: list[np.ndarray] = []
+    took: list[float] = []
+    now = start_s
     while sum(c.shape[1] for c in columns) < n_bins:
         before, now = now, now + PIECE_S
         began = time.perf_counter()
@@ -92,7 +92,8 @@ def main() -> None:
     spikes = Spikes.of({unit: recorded.train(unit) for unit in decoder.input.ch_names})
     session, words = unseen.sessions[0], unseen.spec.modality("choice").classes
     wheel, choice = decoder.parts["wheel_speed"], decoder.parts["choice"]
-    true, said, right, took = [], [], 0, []
+    true, said, right = [], [], 0
+    took: list[float] = []
     for k, trial in enumerate(unseen.trial):
         out, seconds = decode_trial(decoder, spikes, float(session.start_s[trial]), unseen.spec.n_bins)
         was = words[int(unseen.values(0, "choice", np.array([k]))[0])]

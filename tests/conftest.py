@@ -30,6 +30,18 @@ def exported_package(tmp_path_factory: pytest.TempPathFactory) -> Package:
 
 
 @pytest.fixture(scope="session")
+def exported_binned(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Folders of small packages of binned sessions with their graphs, 'causal' and 'whole', made once for a run."""
+    import live_binned
+
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "exported-binned"
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return {form: live_binned.exported(folder, form) for form in live_binned.FORMS}
+
+
+@pytest.fixture(scope="session")
 def data_root() -> Path:
     """The folder of real data; the test skips where there is none."""
     root = os.environ.get("NEURAL_FOUNDATION_DATA")

@@ -26,6 +26,7 @@ from neural_foundation.core.seeds import generator
 from neural_foundation.core.specs import SignalSpec, TargetSpec
 from neural_foundation.core.stream import INFINITE, Chunk, State, Transducer, join, load_state, save_state
 from neural_foundation.models.table import MODELS
+from neural_foundation.realtime.binned_decoder import BinnedDecoder
 from neural_foundation.realtime.decoder import StreamDecoder
 from neural_foundation.signals import SIGNALS, chain
 
@@ -165,13 +166,16 @@ class NetworkStream(Transducer):
         return Chunk.of(values, first), {"network": after, "waiting": signal[:, whole:], "n_out": n_out}
 
 
-CASES = [*OPERATIONS, ("multiscale", "network"), ("decoder", "exported graph")]
+CASES = [*OPERATIONS, ("multiscale", "network"), ("decoder", "exported graph"), ("decoder", "of counts")]
 
 
 @pytest.fixture(params=CASES, ids=" ".join)
 def make(request: pytest.FixtureRequest) -> Callable[[], Transducer]:
     """What makes the transducer of a case, anew at each call."""
     kind = request.param[0]
+    if request.param == ("decoder", "of counts"):
+        folder = request.getfixturevalue("exported_binned")["causal"]
+        return lambda: BinnedDecoder.open(folder)
     if kind == "decoder":
         package = request.getfixturevalue("exported_package")
         return lambda: StreamDecoder(package, resets_s=[3.03, 7.0])

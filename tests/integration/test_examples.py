@@ -69,6 +69,15 @@ def test_neurofeedback(tmp_path: Path) -> None:
     assert gain["everybody, own minus sham"] > 0
 
 
+def test_decode_spikes_live(tmp_path: Path) -> None:
+    lines = output_of("decode_spikes_live.py", tmp_path).splitlines()
+    found = {line.partition(":")[0]: line.split() for line in lines if ":" in line}
+    assert sum(line.startswith("trial ") for line in lines) == 24
+    assert int(found["choice"][1]) >= 18
+    assert float(found["wheel speed"][3]) > 0.5
+    assert lines[-1].startswith("50 ms of spikes took")
+
+
 def test_every_example_is_tested() -> None:
     tested = Path(__file__).read_text(encoding="utf-8")
     scripts = [p.name for p in EXAMPLES.glob("*.py") if '__name__ == "__main__"' in p.read_text(encoding="utf-8")]

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -26,6 +27,9 @@ from ..models.neds_network import NedsNetwork
 from ..sampling.binned import BinnedBatch, Group
 from .binned_facts import COUNTS, PREDICTIONS, counted, decoded
 from .step_graph import NEXT, exported
+
+if TYPE_CHECKING:
+    import onnx
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,7 @@ class Decoding(nn.Module):
 
     def __init__(self, network: NedsNetwork, session: int) -> None:
         super().__init__()
+        self.names: list[str] = []
         self.network, self.session = network, session
         self.counts, self.decoded = counted(network.signal, session), decoded(network.signal, session)
         self.sizes = [len(network.signal.channels(session, n)) for n in self.counts]
@@ -51,6 +56,10 @@ class Decoding(nn.Module):
             len(m.classes) or len(network.signal.channels(session, m.name))
             for m in map(network.signal.modality, self.decoded)
         )
+
+    def start(self) -> list[Tensor]:
+        """Return the state before the first bin, in the order of `names`; nothing where windows are seen whole."""
+        return []
 
     def known(self, counts: Tensor) -> dict[str, Tensor]:
         """Return counts (B, T, C) by modality, those that are not known at their usual value."""
@@ -81,7 +90,6 @@ class StepDecoding(Decoding):
         self.empty = {n: t for n, t in start.items() if not t.numel()}
 
     def start(self) -> list[Tensor]:
-        """Return the state before the first bin."""
         start = self.network.start(1, self.session)
         return [start[n] for n in self.names]
 
@@ -128,13 +136,13 @@ def export_decoding(network: NedsNetwork, path: Path | str, session: int = 0) ->
     return BinnedGraph(path, len(graph.graph.node))
 
 
-def _step_graph(network: NedsNetwork, session: int):  # type: ignore[no-untyped-def]
+def _step_graph(network: NedsNetwork, session: int) -> onnx.ModelProto:
     step = StepDecoding(network, session)
     outputs = [PREDICTIONS, *(NEXT + n for n in step.names)]
     return exported(step, (torch.zeros(1, 1, sum(step.sizes)), step.start()), [COUNTS, *step.names], outputs)
 
 
-def _window_graph(network: NedsNetwork, session: int):  # type: ignore[no-untyped-def]
+def _window_graph(network: NedsNetwork, session: int) -> onnx.ModelProto:
     window = WindowDecoding(network, session)
     counts = torch.zeros(2, network.signal.n_bins, sum(window.sizes))
     dynamic = ({0: torch.export.Dim("windows", min=1, max=4096)},)

@@ -85,11 +85,11 @@ class TorchEngine:
 
         from ..export.binned_graph import StepDecoding, WindowDecoding
 
-        network = package.network()
+        network: Any = package.network()
         self._torch = torch
         self._step: Any = (StepDecoding if network.spec.causal else WindowDecoding)(network, session)
-        self._names: list[str] = getattr(self._step, "names", [])
-        self._state = self._step.start() if self._names else []
+        self._names: list[str] = self._step.names
+        self._state = self._step.start()
         bins = 1 if network.spec.causal else network.signal.n_bins
         self.signal: Floats = np.zeros((bins, sum(self._step.sizes)), np.float32)
 
@@ -174,7 +174,7 @@ class BinnedDecoder(Transducer):
             engine = BinnedEngine(package.folder / export.graph)
         else:
             engine = TorchEngine(package, number)
-        if model.causal:  # type: ignore[attr-defined]
+        if model.causal:
             if place is not None or hop is not None:
                 raise SpecError("A causal model decodes each bin as it comes", remedy="Leave out 'place' and 'hop'")
             return StepDecoder(package, number, engine)
@@ -245,7 +245,7 @@ class StepDecoder(BinnedDecoder):
 
 
 class WindowDecoder(BinnedDecoder):
-    """Of a model that sees windows whole. State: the `ring` of the last window, `n_in` bins heard and `n_out` columns."""
+    """Of a model that sees windows whole. State: the last window's `ring`, bins `n_in`, columns `n_out` and `bins`."""
 
     def __init__(self, package: BinnedPackage, session: int, engine: Engine, *, place: Place, hop: int) -> None:
         super().__init__(package, session, engine, hop=hop)
@@ -281,7 +281,8 @@ class WindowDecoder(BinnedDecoder):
 
     def _decide(self, window: Floats) -> Floats:
         np.copyto(self.engine.signal, window.T)
-        return self.engine.step()[self.place].copy()
+        column: Floats = self.engine.step()[self.place].copy()
+        return column
 
 
 def check_decodes(package: BinnedPackage) -> None:

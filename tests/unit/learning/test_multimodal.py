@@ -135,9 +135,15 @@ class TestWhatCounts:
         assert parts["decoding_wheel_speed"].numpy() == pytest.approx(squared, rel=1e-5)
         chances = np.exp([0.3, 0.0]) / np.exp([0.3, 0.0]).sum()
         choice = values["choice"].astype(int)
-        expected = np.where(choice < 0, np.nan, -np.log(chances[choice]) / null["choice"])
-        assert parts["decoding_choice"].numpy() == pytest.approx(expected, rel=1e-5, nan_ok=True)
-        assert np.isnan(expected).any()
+        entropy = np.where(choice < 0, np.nan, -np.log(chances[choice]) / null["choice"])
+        learned = loss._parts(network, batch, *loss.masks(batch, "decoding"))["choice"]
+        assert learned.numpy() == pytest.approx(entropy, rel=1e-5, nan_ok=True)
+        assert np.isnan(entropy).any()
+        # judged by Brier's score, against that of the classes' shares
+        shares = np.bincount(choice[choice >= 0]) / (choice >= 0).sum()
+        score = ((chances - np.eye(2)[choice]) ** 2).sum(1) / (1 - (shares**2).sum())
+        judged = np.where(choice < 0, np.nan, score)
+        assert parts["decoding_choice"].numpy() == pytest.approx(judged, rel=1e-5, nan_ok=True)
 
     def test_labels_that_are_seen_do_not_count(self) -> None:
         windows = made_set(1)

@@ -31,7 +31,9 @@ class MultimodalLoss(nn.Module):
     """`forward(network, batch) -> (B,)`; 0 for a window of which nothing that is hidden is known.
 
     In validation nothing is drawn: encoding and decoding, those of them that are in the mix, are each asked of every
-    window, and the loss is their sum. Where neither is, masks are drawn, always the same for a window.
+    window, and the loss is their sum. Where neither is, masks are drawn, always the same for a window. Classes are then
+    judged by the Brier score: it is proper as the cross-entropy is, and bounded, so that a class that is told wrongly
+    with confidence (a block of trials that training never saw) does not alone decide which epoch is kept.
     """
 
     def __init__(self, spec: Multimodal, bound: Bound) -> None:
@@ -50,6 +52,7 @@ class MultimodalLoss(nn.Module):
                 raise DataError(given, remedy="Leave the session out, or add within_modality to the schemes")
         self.resampler = None if spec.resample is None else Resampler(spec.resample, windows)
         self.nulls = [null_losses(windows, i) for i in range(len(self.data.sessions))]
+        self.bounds = [null_briers(windows, i) for i in range(len(self.data.sessions))]
 
     def forward(self, network: nn.Module, batch: BinnedBatch) -> Tensor:
         if self.resampler is not None and self.training:
@@ -65,12 +68,12 @@ class MultimodalLoss(nn.Module):
         asked = [d for d in DIRECTIONS if self.mix.get(d, 0.0) > 0]
         if not asked:
             hidden, scored = self.masks(batch)
-            parts = self._parts(network, batch, hidden, scored)
+            parts = self._parts(network, batch, hidden, scored, judge=True)
             return self._weighed(parts, batch), _told("masked", parts)
         total, found = torch.zeros(len(batch), device=_device(batch)), dict[str, Tensor]()
         for direction in asked:
             hidden, scored = self.masks(batch, direction)
-            parts = self._parts(network, batch, hidden, scored)
+            parts = self._parts(network, batch, hidden, scored, judge=True)
             total = total + self._weighed(parts, batch)
             found |= _told(direction, parts)
         return total, found
@@ -96,7 +99,13 @@ class MultimodalLoss(nn.Module):
         return hide(scheme or choose(self.mix, facts, draw), facts, self.spec.ratio, draw)
 
     def _parts(
-        self, network: nn.Module, batch: BinnedBatch, hidden: Mapping[str, Tensor], scored: Mapping[str, Tensor]
+        self,
+        network: nn.Module,
+        batch: BinnedBatch,
+        hidden: Mapping[str, Tensor],
+        scored: Mapping[str, Tensor],
+        *,
+        judge: bool = False,
     ) -> dict[str, Tensor]:
         """Return each modality's loss (B,), relative to the null prediction's; NaN for windows where none is scored."""
         device = _device(batch)
@@ -108,11 +117,13 @@ class MultimodalLoss(nn.Module):
             for name in self.data.names:
                 loss, mine = torch.full((len(group),), torch.nan, device=device), scored[name][rows]
                 if name in output and name in group.values and mine.any():
-                    loss = self._loss(network, group, name, output[name], mine.to(device))
+                    loss = self._loss(network, group, name, output[name], mine.to(device), judge)
                 parts.setdefault(name, []).append(loss)
         return {name: torch.cat(values) for name, values in parts.items()}
 
-    def _loss(self, network: Any, group: Group, name: str, predicted: Tensor, scored: Tensor) -> Tensor:
+    def _loss(
+        self, network: Any, group: Group, name: str, predicted: Tensor, scored: Tensor, judge: bool = False
+    ) -> Tensor:
         """Return (b,): the mean over the scored values that are known, NaN where there are none."""
         kind, true, predicted = self.data.modality(name).kind, group.values[name], predicted.float()
         if kind == "counts":
@@ -124,6 +135,9 @@ class MultimodalLoss(nn.Module):
             if self.spec.distance:
                 known = known.any(-1, keepdim=True)
                 losses = (losses.sum(-1, keepdim=True) + NEAR**2).sqrt()
+        elif judge:
+            known = scored & (true[:, None] >= 0)
+            losses = brier(predicted, true)[:, None]
         else:
             known = scored & (true[:, None] >= 0)
             smoothing = self.spec.label_smoothing if self.training else 0.0
@@ -133,7 +147,8 @@ class MultimodalLoss(nn.Module):
         losses, known = losses.flatten(1), known.flatten(1)
         many = known.sum(1)
         mean = torch.where(known, losses, 0.0).sum(1) / many.clamp_min(1)
-        return torch.where(many > 0, mean / self.nulls[group.session][name], torch.nan)
+        nulls = self.bounds if judge and kind == "classes" else self.nulls
+        return torch.where(many > 0, mean / nulls[group.session][name], torch.nan)
 
     def _weighed(self, parts: Mapping[str, Tensor], batch: BinnedBatch) -> Tensor:
         """Return (B,): the sum over kinds of their weight times the mean over their scored modalities."""
@@ -172,6 +187,23 @@ def null_losses(windows: BinnedSet, session: int) -> dict[str, float]:
             shares = np.bincount(values[values >= 0], minlength=len(modality.classes)) / max((values >= 0).sum(), 1)
             entropy = -float((shares[shares > 0] * np.log(shares[shares > 0])).sum())
             found[name] = max(entropy, LEAST * float(np.log(max(len(modality.classes), 2))))
+    return found
+
+
+def brier(logits: Tensor, true: Tensor) -> Tensor:
+    """Return (b,): the squared distance of the probabilities of logits (b, K) from the class (b,), -1 taken as 0."""
+    wanted = functional.one_hot(true.clamp_min(0), logits.shape[1])
+    return (logits.softmax(-1) - wanted).square().sum(-1)
+
+
+def null_briers(windows: BinnedSet, session: int) -> dict[str, float]:
+    """Return, of each modality of classes, the Brier score of always saying the classes' shares, at least `LEAST`."""
+    found = {}
+    for name in windows.spec.of_kind("classes"):
+        if name in windows.sessions[session].values:
+            values = np.asarray(windows.values(session, name))
+            many = np.bincount(values[values >= 0], minlength=len(windows.spec.modality(name).classes))
+            found[name] = max(1 - float(((many / max(many.sum(), 1)) ** 2).sum()), LEAST)
     return found
 
 
