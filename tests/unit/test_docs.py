@@ -106,7 +106,7 @@ def test_lines_are_of_one_width(path: Path) -> None:
 
 def shell_lines(path: Path) -> Iterator[list[str]]:
     for block in blocks(path, "bash"):
-        for line in block.splitlines():
+        for line in block.replace("\\\n", " ").splitlines():
             if words := shlex.split(line, comments=True):
                 yield words
     yield from (shlex.split(s) for s in spans(path) if s.startswith(("neural-foundation ", "make ", "python ")))
@@ -122,6 +122,19 @@ def test_each_command_could_be_typed(path: Path) -> None:
         checker = CHECKS.get(words[0].rpartition("/")[2])
         assert checker is not None, f"{path.name}: nothing checks '{' '.join(words)}'"
         checker(words[1:])
+
+
+def test_each_published_script_has_a_command_that_could_be_typed() -> None:
+    table = text_of(ROOT / "docs/neds.md").partition("| published | here |")[2].partition("\n\n")[0]
+    given = {"R": "0.4", "EID": "671c7ea7-6726-4fbe-adeb-f89c2c8e489b"}
+    commands = [s for row in table.splitlines() for s in SPAN.findall(row)]
+    checked = 0
+    for command in commands:
+        if command.startswith(("run neds/", "tune neds/", "data fetch")):
+            text = command.replace(" DATA", " --set 'bin.dataset={kind: ibl, eids: [EID]}'")
+            check_ours(shlex.split(re.sub(r"\b(R|EID)\b", lambda m: given[m[1]], text)))
+            checked += 1
+    assert checked > 7
 
 
 def check_ours(words: list[str]) -> None:

@@ -82,6 +82,20 @@ class BinnedSpec(Spec):
             )
         return self.modalities[self.names.index(name)]
 
+    def differing(self, other: BinnedSpec) -> list[str]:
+        """Return the modalities in which the two differ, or which one of them lacks, by name.
+
+        A unit counts where both have a session with that modality: one that no session has says no unit.
+        """
+        mine, theirs = ({m.name: m for m in spec._told(self._held() & other._held())} for spec in (self, other))
+        return sorted(name for name in {*mine, *theirs} if mine.get(name) != theirs.get(name))
+
+    def _held(self) -> set[str]:
+        return {n for s in self.sessions for n, channels in zip(self.names, s.channels, strict=True) if channels}
+
+    def _told(self, units_of: set[str]) -> list[ModalitySpec]:
+        return [m if m.name in units_of else m.model_copy(update={"unit": ""}) for m in self.modalities]
+
     def channels(self, session: int, name: str) -> tuple[str, ...]:
         """Return the channels of a modality in a session; () where it lacks it."""
         self.modality(name)

@@ -93,5 +93,7 @@ def place_in(n_bins: int, place: Place) -> int:
 
 
 def hop_of(n_bins: int, hop: int | None) -> int:
-    """Return the bins from one window to the next: as given, or a tenth of a window."""
+    """Return the bins from one window to the next: as given, or a tenth of a window. SpecError where it is under 1."""
+    if hop is not None and hop < 1:
+        raise SpecError(f"A hop of {hop} bins", allowed="1 or more")
     return hop or max(1, n_bins // WINDOWS_A_LENGTH)

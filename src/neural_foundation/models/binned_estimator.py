@@ -213,9 +213,10 @@ class BinnedEstimator(ABC):
         return windows.values(session, name).astype(np.int64 if classes else np.float32)
 
     def _check(self, other: BinnedSpec) -> None:
-        for what in ("bin_s", "n_bins", "modalities"):
+        same_order = other.names == self.spec.names and not self.spec.differing(other)
+        for what, same in (("bin_s", False), ("n_bins", False), ("modalities", same_order)):
             given, ours = getattr(other, what), getattr(self.spec, what)
-            if given != ours:
+            if given != ours and not same:
                 raise SignalMismatchError(f"The windows have {what} {_told(given)}", allowed=_told(ours))
         for session in other.sessions:
             ours = self.spec.sessions[self._index(session.name)]

@@ -214,9 +214,8 @@ def fitting(known: BinnedSpec, given: BinnedSpec, *, new: bool = False) -> None:
             allowed=f"{known.bin_s:g} s",
             remedy="Bin the sessions as the package's were, or train on these",
         )
-    theirs, ours = ({m.name: m for m in spec.modalities} for spec in (given, known))
-    if theirs != ours:
-        other = sorted(n for n in {*theirs, *ours} if theirs.get(n) != ours.get(n))
+    if other := known.differing(given):
+        theirs, ours = ({m.name: m for m in spec.modalities} for spec in (given, known))
         raise SignalMismatchError(
             f"The windows' modalities differ from the package's: {_differing(other[0], theirs, ours)}",
             allowed=one_of(ours),

@@ -179,7 +179,7 @@ class BinnedDecoder(Transducer):
                 raise SpecError("A causal model decodes each bin as it comes", remedy="Leave out 'place' and 'hop'")
             return StepDecoder(package, number, engine)
         place = place or (export.place if export else "last")
-        hop = hop or (export.hop if export else None)
+        hop = export.hop if hop is None and export else hop
         return WindowDecoder(package, number, engine, place=place, hop=hop_of(binned.n_bins, hop))
 
     @abstractmethod

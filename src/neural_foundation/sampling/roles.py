@@ -1,8 +1,9 @@
 """Which stretches of a session are for learning, for choosing, and for the test.
 
 Two ways. `trial`: whole trials at random, as in most published work; neighbours in time resemble each other, so it
-flatters. `block`: consecutive blocks of time, a gap between them left out; the honest one. A session's roles depend on
-its own trials, its name and the seed alone, never on which other sessions there are.
+flatters. `block`: consecutive blocks of time, a gap between them left out; the honest one. In both, a trial that shares
+time with a tested one has no role but the test's. A session's roles depend on its own trials, its name and the seed
+alone, never on which other sessions there are.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from .binned import BinnedSession, Indices, Spans
 
 Role = Literal["train", "validation", "test"]
 ROLES: tuple[Role, ...] = ("train", "validation", "test")
+SAME_S = 1e-6  # trials that share less follow on each other
 
 
 class TrialFold(Spec):
@@ -54,6 +56,14 @@ class TrialFold(Spec):
             return _of_trials(session, index, np.flatnonzero(self._drawn(session) == role))
         return self._in_time(session, index, role)
 
+    def shows(self, session: BinnedSession, role: Role) -> NDArray[np.bool_]:
+        """Return which bins of a session, (n_bins_in_all,), have a role."""
+        made = self.spans(session, 0, role)
+        shown = np.zeros(int((session.first + session.length).max()), np.bool_)
+        for first, length in zip(made.first.tolist(), made.length.tolist(), strict=True):
+            shown[first : first + length] = True
+        return shown
+
     def _drawn(self, session: BinnedSession) -> NDArray[np.str_]:
         n = session.n_trials
         counts = [max(1, round(share * n)) for share in (self.test, self.validation)]
@@ -64,6 +74,7 @@ class TrialFold(Spec):
         roles = np.full(n, "train", "<U10")
         roles[order[: counts[0]]] = "test"
         roles[order[counts[0] : sum(counts)]] = "validation"
+        roles[_meets(session, roles == "test") & (roles != "test")] = ""
         return roles
 
     def _in_time(self, session: BinnedSession, index: int, role: Role) -> Spans:
@@ -98,6 +109,15 @@ class TrialFold(Spec):
         roles[block == self.block] = "test"
         roles[block == (self.block + 1) % self.folds] = "validation"
         return roles
+
+
+def _meets(session: BinnedSession, tested: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return which trials (n,) share time with one that is tested."""
+    start, end = session.start_s, session.start_s + session.length * session.bin_s
+    order = np.flatnonzero(tested)[np.argsort(start[tested], kind="stable")]
+    latest = np.concatenate([[-np.inf], np.maximum.accumulate(end[order])])  # end of the tested that have begun
+    shared: NDArray[np.bool_] = latest[np.searchsorted(start[order], end - SAME_S)] > start + SAME_S
+    return shared
 
 
 def _of_trials(session: BinnedSession, index: int, trials: Indices) -> Spans:

@@ -17,6 +17,8 @@ from neural_foundation.core.errors import DataError, SpecError
 from neural_foundation.learning.base import Bound
 from neural_foundation.learning.objectives.multimodal_loss import null_losses, poisson_deviance
 from neural_foundation.learning.table import LEARNERS, OBJECTIVES
+from neural_foundation.models.neds import Neds
+from neural_foundation.pipeline.recipe import load
 from neural_foundation.sampling.binned import BinnedSet
 
 CONSTANT = {"spikes": -1.0, "wheel_speed": 0.5, "motion_energy": 0.0, "choice": 0.3, "block": 0.0}
@@ -55,6 +57,13 @@ def bound(windows: BinnedSet, network: Any = None, **fields: Any) -> tuple[Any, 
 def batch_of(windows: BinnedSet, items: Any = None, step: int = 0) -> Any:
     items = np.arange(len(windows)) if items is None else np.asarray(items)
     return windows.source((), 2**30).batch(items, seed=0, step=step)
+
+
+def hidden_shares(loss: Any, windows: BinnedSet) -> np.ndarray:
+    """Return the share of its tokens that is hidden of each window, (n,)."""
+    hidden, _ = loss.masks(batch_of(windows))
+    shares: np.ndarray = (sum(m.sum(1) for m in hidden.values()) / sum(m.shape[1] for m in hidden.values())).numpy()
+    return shares
 
 
 def small(**fields: Any) -> tuple[Any, BinnedSet]:
@@ -96,10 +105,17 @@ class TestMasksOfABatch:
         )
         windows = made_set(2)
         loss = learner.objective.bind(Bound(Blind(windows), None, None, (), windows.source((), 0), 0))  # type: ignore
-        hidden, _ = loss.masks(batch_of(windows))
-        tokens = sum(m.shape[1] for m in hidden.values())
-        shares = sum(m.sum(1) for m in hidden.values()) / tokens
-        assert shares.numpy() == pytest.approx(np.full(40, ratio), abs=0.5 / tokens)
+        assert hidden_shares(loss, windows) == pytest.approx(np.full(40, ratio), abs=0.01)
+
+    @pytest.mark.parametrize("ratio", [0.2, 0.8])
+    def test_the_ratio_of_the_command_line_reaches_the_masks(self, ratio: float) -> None:
+        """The published code takes one, and masks at its own."""
+        fields = {"ratio": ratio, "schemes": "{random_token: 1}"}
+        recipe = load("neds/single-session", changes=[f"mm.learner.objective.{n}={v}" for n, v in fields.items()])
+        stage: Any = recipe.stages["mm"]
+        windows = made_set(2)
+        loss = stage.learner.objective.bind(Bound(Blind(windows), None, None, (), windows.source((), 0), 0))  # type: ignore
+        assert hidden_shares(loss, windows) == pytest.approx(np.full(40, ratio), abs=0.01)
 
     def test_the_network_is_told_what_is_hidden(self) -> None:
         windows = made_set(1)
@@ -119,6 +135,11 @@ class TestMasksOfABatch:
         assert torch.isfinite(loss(network, batch_of(windows))).all()
         with pytest.raises(DataError, match=r"Session 'b' has 'spikes', which 'decoding' cannot learn from"):
             bound(windows, mode="decoding")
+
+    def test_a_session_without_training_windows_is_named(self) -> None:
+        windows = made_set(2)
+        with pytest.raises(DataError, match="Session 'b' has no training windows. Check the split"):
+            bound(windows.select(windows.session == 0))
 
 
 class TestWhatCounts:
@@ -262,6 +283,27 @@ class TestValidation:
         assert torch.equal(first, second)
         assert {name.partition("_")[0] for name in parts} == {"masked"}
 
+    def test_spikes_alone_are_judged_by_masks_too(self) -> None:
+        """Neither direction can be asked of them: a loss of 0 would keep the first epoch."""
+        windows = made_set([made_session(without=("wheel_speed", "motion_energy", "choice", "block"))])
+        loss, network = bound(windows)
+        total, parts = loss.figures(network, batch_of(windows, step=-1))
+        assert set(parts) == {"masked_spikes"}
+        assert (total > 0).all()
+
+    def test_a_class_that_training_never_had_is_judged_in_bounds(self) -> None:
+        whole = made_set([made_session(trials=30)])
+        block = whole.values(0, "block")
+        train, held = whole.select(block != 2), whole.select(block == 2)
+        network: Any = Neds(size="tiny", dropout=0.0).build(train.spec, seed=0).eval()
+        network.calibrate_sets(train)
+        loss, _ = bound(train, network)
+        total, parts = loss.eval().figures(network, batch_of(held, step=-1))
+        assert torch.isfinite(total).all()
+        # Brier's score of a wrong word is 2 at most, that of the shares of two even words a half
+        assert (parts["decoding_block"] > 1).all()
+        assert (parts["decoding_block"] <= 4.0001).all()
+
 
 class TestFields:
     def test_modes_are_mixes(self) -> None:
@@ -277,6 +319,9 @@ class TestFields:
             ({"schemes": {"cross": 1}}, "schemes.cross"),
             ({"counts": 0, "continuous": 0, "classes": 0}, "nothing is predicted"),
             ({"ratio": 1.0}, "less than 1"),
+            ({"ratio": 0.5, "schemes": {"encoding": 1}}, "'ratio' is used by no scheme"),
+            ({"ratio": 0.5, "schemes": {"encoding": 1, "neural": 0}}, "'ratio' is used by no scheme"),
+            ({"ratio": 0.5, "mode": "decoding"}, "'ratio' is used by no scheme"),
         ],
     )
     def test_what_does_not_go_together(self, fields: dict[str, Any], message: str) -> None:

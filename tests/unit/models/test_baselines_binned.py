@@ -190,6 +190,15 @@ def test_a_class_without_training_windows_is_never_said(classes, said):
     np.testing.assert_allclose(probability.sum(1), 1)
 
 
+def test_a_session_alone_need_not_know_the_unit_of_what_it_lacks():
+    lacking = made_session("b", 1, 4, without=("wheel_speed",))
+    unitless = tuple(m.model_copy(update={"unit": ""}) for m in lacking.modalities)
+    alone = made_set([replace(lacking, modalities=unitless)], N_BINS)
+    both = made_set([made_session("a"), lacking], N_BINS)
+    made = MODELS.parse("ridge").binned_estimator(both.spec).fit(both).predict(alone, ("motion_energy", "choice"))
+    assert set(made.sessions[0]) == {"motion_energy", "choice"}
+
+
 def test_parts_of_a_window():
     counts = np.arange(14).reshape(1, 7, 2)
     assert parts_of(counts, 3).tolist() == [[6, 9, 24, 27, 12, 13]]

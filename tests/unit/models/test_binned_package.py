@@ -15,7 +15,7 @@ from binned_model import SmallBinned
 from neural_foundation.core.errors import PackageError, SignalMismatchError, SpecError
 from neural_foundation.core.kinds import Row
 from neural_foundation.core.specs import SignalSpec, TargetSpec
-from neural_foundation.models.binned_package import BinnedFacts, BinnedPackage, save_binned
+from neural_foundation.models.binned_package import BinnedFacts, BinnedPackage, fitting, save_binned
 from neural_foundation.models.package import Facts, Package, save, tensors
 from neural_foundation.models.predicted import DECODING, ENCODING, hidden_for
 from neural_foundation.models.table import MODELS
@@ -157,6 +157,18 @@ class TestWhatDoesNotFit:
             spec = windows.spec.model_copy(update={"modalities": tuple(modalities)})
         with pytest.raises(SignalMismatchError, match=message):
             package.predict(replace(windows, spec=spec), ["spikes"])
+
+    def test_what_a_session_lacks_has_no_unit_to_fit(self, package: BinnedPackage) -> None:
+        """A recording without a behaviour does not know its unit; alone it is still one of the package's."""
+        known = made_set([SESSIONS[0], made_session("b", 1, 5, without=("wheel_speed",))]).spec
+        alone = known.only(["b"])
+        none, other = (
+            tuple(m.model_copy(update={"unit": u}) if m.name == "wheel_speed" else m for m in known.modalities)
+            for u in ("", "rad/s")
+        )
+        fitting(known, alone.model_copy(update={"modalities": none}))
+        with pytest.raises(SignalMismatchError, match="'wheel_speed' is continuous in 'rad/s'"):
+            fitting(known, known.only(["a"]).model_copy(update={"modalities": other}))
 
     def test_an_unknown_modality(self, package: BinnedPackage) -> None:
         with pytest.raises(SpecError, match="no modality 'spike'. Did you mean 'spikes'"):

@@ -218,6 +218,7 @@ class TestTrials:
             ({}, lambda p: facts(p, probabilityLeft=(0.5,) * 6 + (0.2,) * 6), "has no trial of 'block' '0.8'"),
             ({"static": {"side": {}}}, None, "The trials have no column 'side' for 'side'"),
             ({"dynamic": {"pupil": {}}}, None, "has no series or signal 'pupil' for 'pupil'.*on_missing: allow"),
+            ({"lfp": {"source": "field"}}, None, "has no series or signal 'field' for 'lfp'.*Correct `lfp`"),
             ({"dynamic": {"wheel": {"columns": ["x"]}}}, None, "'wheel' asks for column 'x'"),
         ],
     )

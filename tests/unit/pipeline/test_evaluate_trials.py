@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -19,6 +20,7 @@ from neural_foundation.core.lineage import Output
 from neural_foundation.core.store import load_arrays, read_json
 from neural_foundation.evaluation.report import Provenance
 from neural_foundation.evaluation.report.trial_content import TrialReport
+from neural_foundation.evaluation.report.trial_scores import _reading
 from neural_foundation.evaluation.report.trial_terminal import trial_tables
 from neural_foundation.evaluation.report.trials import page, sections
 from neural_foundation.pipeline.stage import Job
@@ -232,6 +234,34 @@ def test_the_report_of_trials(done: Any, tmp_path: Path) -> None:
         assert words in text.replace("<span>", "").replace("</span>", ""), words
     assert "http" not in text.replace("http-equiv", "")
     assert "Where it was" not in text
+
+
+def test_the_report_says_which_model_is_worse_than_which_baseline(done: Any) -> None:
+    scores = deepcopy(read_json(done[2].path("scores.json")))
+    for made in scores["models"].values():
+        for entry in made["metrics"].values():
+            entry["difference"] = None
+    assert "worse than" not in _reading(_report(scores))
+    rich, late = scores["models"]["rich"]["metrics"], scores["models"]["late"]["metrics"]
+    rich["encoding.spikes.bits_per_spike"]["difference"] = {"against": "means", "mean": -0.0123}
+    rich["encoding.spikes.psth_r2"]["difference"] = {"against": "means", "mean": 0.5}
+    rich["decoding.wheel_speed.r2"]["difference"] = {"against": "line", "mean": -0.5}
+    late["encoding.spikes.bits_per_spike_test_null"]["difference"] = {"against": "means", "mean": -2.0}
+    said = _reading(_report(scores))
+    assert "Lines, those of rich: 95 % bootstrap interval over 3 sessions." in said
+    assert (
+        " rich, on random trials, is worse than the best baseline in: "
+        "wheel speed R2, single trial (line, by 0.50); spikes bits per spike (means, by 0.012)."
+    ) in said
+    assert (
+        " late, on blocks of time, is worse than the best baseline in: "
+        "spikes bits per spike, against the test mean (means, by 2.0)."
+    ) in said
+
+
+def _report(scores: Any) -> TrialReport:
+    place = Provenance(command="", seed=0, stage="", stage_key="", versions={}, data=())
+    return TrialReport(title="", provenance=place, scores=scores, truth={}, predictions={})
 
 
 def test_the_report_of_a_walk(walk: Any, tmp_path: Path) -> None:

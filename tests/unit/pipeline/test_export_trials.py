@@ -58,10 +58,27 @@ def test_of_whole_windows_place_and_hop_are_kept(
     assert read_json(exported_binned["whole"] / "export.json")["hop"] == 2  # a tenth of a window
 
 
+def test_of_several_sessions_it_is_the_first_and_it_says_so(
+    exported_binned: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked = []
+
+    def written(network: object, path: Path, session: int) -> BinnedGraph:
+        asked.append(session)
+        path.write_bytes(b"graph")
+        return BinnedGraph(path, 7)
+
+    monkeypatch.setattr("neural_foundation.export.binned_graph.export_decoding", written)
+    source = exported_binned["whole"].parent / "whole-fitted"
+    made = live_binned.export(source, tmp_path / "out")
+    assert (asked, read_json(made / "export.json")["session"]) == ([0], "a")
+    assert "session 'a', the first of 2" in caplog.text
+
+
 def test_what_it_refuses(exported_binned: dict[str, Path], tmp_path: Path) -> None:
     source = exported_binned["causal"].parent / "causal-fitted"
-    with pytest.raises(SpecError, match="2 sessions"):
-        live_binned.export(source, tmp_path / "x")
+    with pytest.raises(SpecError, match="does not know session 'c'"):
+        live_binned.export(source, tmp_path / "x", session="c")
     for wrong in ({"hop": 2}, {"place": "middle"}):
         with pytest.raises(SpecError, match="each bin as it comes"):
             live_binned.export(source, tmp_path / "x", session="a", **wrong)

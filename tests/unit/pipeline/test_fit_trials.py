@@ -126,6 +126,18 @@ class TestStart:
         with pytest.raises(SignalMismatchError, match="'a' has 6 channels of 'spikes', the package knows it with 4"):
             stage().run(job(tmp_path / "units", other, start=tmp_path / "first"))
 
+    def test_it_has_not_learned_from_what_is_tested(self, tmp_path: Path) -> None:
+        stage().run(job(tmp_path, two(), folder=tmp_path / "same"))
+        stage().run(job(tmp_path, two(), folder=tmp_path / "all", split=False))
+        stage().run(job(tmp_path / "on", two(), start=tmp_path / "same"))
+        with pytest.raises(DataError, match="'neds' has learned from what is tested of session 'a'.*the same fold"):
+            stage().run(job(tmp_path / "on", two(), start=tmp_path / "all"))
+        other = job(tmp_path / "on", two(), start=tmp_path / "same")
+        folds = [TrialFold(name="0", hold_out="trial", seed=2).model_dump(mode="json")]
+        write_json(tmp_path / "on" / "split" / "split.json", folds)
+        with pytest.raises(DataError, match="has learned from what is tested"):
+            stage().run(other)
+
     def test_no_model_at_all(self, tmp_path: Path) -> None:
         with pytest.raises(SpecError, match="has no model.*inputs.start"):
             stage(model=None).run(job(tmp_path, two()))

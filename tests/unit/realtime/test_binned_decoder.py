@@ -218,6 +218,8 @@ class TestOpening:
         for wrong in ({"place": "middle"}, {"hop": 2}):
             with pytest.raises(SpecError, match="each bin as it comes"):
                 BinnedDecoder.open(exported_binned["causal"], **wrong)
+        with pytest.raises(SpecError, match=r"A hop of 0 bins. Allowed: 1 or more"):
+            BinnedDecoder.open(exported_binned["whole"], hop=0)
 
     def test_another_model(self, exported_binned: dict[str, Path], tmp_path: Path) -> None:
         facts = BinnedPackage.open(exported_binned["causal"]).facts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,31 @@ def test_random_trials_have_one_role_each(n: int, seed: int, test: float, valida
     assert sum(map(len, found.values())) == n
     assert len(found["test"]) == max(1, round(test * n))
     assert len(found["validation"]) == max(1, round(validation * n))
+
+
+@pytest.mark.parametrize("hold_out", ["trial", "block"])
+@settings(deadline=None, max_examples=20)
+@given(every=st.integers(1, 6), seed=st.integers(0, 99))
+def test_no_trial_shares_time_with_a_tested_one(hold_out: Any, every: int, seed: int) -> None:
+    session = made_session(trials=40, bins=4)
+    start_s = np.arange(40) * every * BIN_S  # with 1, 2 and 3 trials reach into those that follow
+    session = replace(session, start_s=start_s)
+    fold = TrialFold(name="0", hold_out=hold_out, seed=seed)
+    found = trials(fold, session)
+    for trial in found["train"] | found["validation"]:
+        assert all(abs(trial - tested) * every >= 4 for tested in found["test"])
+    if every > 4:
+        assert set.union(*found.values()) == set(range(40))
+    if hold_out == "trial":
+        assert len(found["test"]) == 8
+        shares = {t for t in range(40) if any(abs(t - u) * every < 4 for u in found["test"])}
+        assert set.union(*found.values()) == set(range(40)) - (shares - found["test"])
+
+
+def test_the_bins_of_a_role() -> None:
+    session, fold = made_session(trials=20), TrialFold(name="0", hold_out="block", block=1)
+    for role in ROLES:
+        assert set(np.flatnonzero(fold.shows(session, role)).tolist()) == bins(fold, session)[role]
 
 
 def test_the_draw_is_of_the_session_and_the_seed() -> None:

@@ -115,7 +115,8 @@ def _reading(report: TrialReport) -> str:
     first = next(iter(entries.values()), None)
     if first is None:
         return ""
-    text = f"Lines: {first['interval']}. The session is the unit: mean over folds and seeds, then over sessions. "
+    text = f"Lines, those of {report.main}: {first['interval']}. The session is the unit: mean over folds and seeds, "
+    text += "then over sessions. "
     text += "Bits per spike are against each unit's mean rate in the training part; against that of the test part "
     text += "itself they stand in the table."
     if any(e["chance"] for e in entries.values()):
@@ -123,12 +124,21 @@ def _reading(report: TrialReport) -> str:
     if report.scores["ceiling"]:
         text += " Truth known: the rates that the spikes were drawn from, and the decoder that knows the tuning; in "
         text += "the table also without the slow drift of each unit, which nothing that a model sees tells."
+    models = report.scores["models"]
+    return text + "".join(_lost(report, m) for m in report.order if models[m]["role"] == "model")
+
+
+def _lost(report: TrialReport, model: str) -> str:
+    """Return a sentence that names each score in which a model is worse than the best baseline; '' for none."""
+    made = report.scores["models"][model]
     worse = [
-        f"{n.split('.')[1].replace('_', ' ')} (by {significant(abs(e['difference']['mean']), 2)})"
-        for n, e in entries.items()
-        if e["difference"] and not report.scores["metrics"][n]["channel"] and _is_worse(report, n, e["difference"])
+        f"{title_of(report.scores, n).replace(': ', ' ', 1)} ({d['against']}, by {significant(abs(d['mean']), 2)})"
+        for n, e in made["metrics"].items()
+        if (d := e["difference"]) and not report.scores["metrics"][n]["channel"] and _is_worse(report, n, d)
     ]
-    return text + (f" Below the best baseline in: {', '.join(worse)}." if worse else "")
+    if not worse:
+        return ""
+    return f" {model}, on {WAYS[made['hold_out']]}, is worse than the best baseline in: {'; '.join(worse)}."
 
 
 def _is_worse(report: TrialReport, name: str, difference: Entry) -> bool:

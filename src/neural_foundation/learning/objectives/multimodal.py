@@ -28,6 +28,7 @@ MODES: dict[str, dict[Scheme, float]] = {
     "encoding": {"encoding": 1.0},
     "decoding": {"decoding": 1.0},
 }
+BY_RATIO: tuple[Scheme, ...] = ("neural", "behavioural", "within_modality", "random_token")  # schemes that hide a share
 
 
 class Multimodal(Objective):
@@ -60,6 +61,8 @@ class Multimodal(Objective):
             raise ValueError(f"'schemes' are given beside mode '{self.mode}': leave one of the two out")
         if any(weight < 0 for weight in self.schemes.values()) or (self.schemes and not sum(self.schemes.values())):
             raise ValueError(f"schemes {self.schemes}: weights must be 0 or more, and one more than 0")
+        if self.ratio != type(self).model_fields["ratio"].default and not any(self.mix.get(s) for s in BY_RATIO):
+            raise ValueError(f"'ratio' is used by no scheme of {list(self.mix)}: add one of {list(BY_RATIO)}")
         if not self.counts + self.continuous + self.classes:
             raise ValueError("counts, continuous and classes are all 0: nothing is predicted")
         return self

@@ -31,9 +31,12 @@ class MultimodalLoss(nn.Module):
     """`forward(network, batch) -> (B,)`; 0 for a window of which nothing that is hidden is known.
 
     In validation nothing is drawn: encoding and decoding, those of them that are in the mix, are each asked of every
-    window, and the loss is their sum. Where neither is, masks are drawn, always the same for a window. Classes are then
-    judged by the Brier score: it is proper as the cross-entropy is, and bounded, so that a class that is told wrongly
-    with confidence (a block of trials that training never saw) does not alone decide which epoch is kept.
+    window, and the loss is their sum. Where neither is, or no session has what they need, masks are drawn, always the
+    same for a window. Classes are then judged by the Brier score: it is proper as the cross-entropy is, and bounded, so
+    that a class that is told wrongly with confidence (a block of trials that training never saw) does not alone decide
+    which epoch is kept.
+
+    DataError where a session has no training windows, or gives none of the schemes anything to tell.
     """
 
     def __init__(self, spec: Multimodal, bound: Bound) -> None:
@@ -44,7 +47,10 @@ class MultimodalLoss(nn.Module):
         self.mix = spec.mix
         self.weights = {m.name: float(getattr(spec, m.kind)) for m in self.data.modalities}
         self.facts = [Facts.of(self.data, i, self.data.n_bins) for i in range(len(self.data.sessions))]
-        for session, facts in zip(self.data.sessions, self.facts, strict=True):
+        for index, (session, facts) in enumerate(zip(self.data.sessions, self.facts, strict=True)):
+            if not (windows.session == index).any():
+                given = f"Session '{session.name}' has no training windows"
+                raise DataError(given, remedy="Check the split, cut shorter windows, or leave the session out")
             if not possible(self.mix, facts):
                 given = (
                     f"Session '{session.name}' has {one_of(facts.names)}, which {one_of(self.mix)} cannot learn from"
@@ -65,7 +71,7 @@ class MultimodalLoss(nn.Module):
 
         A part is relative to the null prediction's loss: 1 is no better, 0 is all told.
         """
-        asked = [d for d in DIRECTIONS if self.mix.get(d, 0.0) > 0]
+        asked = [d for d in DIRECTIONS if self.mix.get(d, 0.0) > 0 and any(f.possible(d) for f in self.facts)]
         if not asked:
             hidden, scored = self.masks(batch)
             parts = self._parts(network, batch, hidden, scored, judge=True)

@@ -154,7 +154,7 @@ def _source(
         return None
     known = [*session.series, *session.signals]
     given = f"Recording '{session.session_id}' has no series or signal '{word}' for '{name}'"
-    remedy = "Correct `dynamic`, leave the recording out, or set on_missing: allow"
+    remedy = f"Correct `{'lfp' if spec is stage.lfp else 'dynamic'}`, leave the recording out, or set on_missing: allow"
     raise DataError(f"{given}.{did_you_mean(word, known)}", allowed=one_of(known), remedy=remedy)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from typing import Any, ClassVar, Literal
 
@@ -23,15 +24,15 @@ from ...export.binned_facts import (
 from ...models.binned_package import CARD, FACTS, WEIGHTS, BinnedPackage
 from ..stage import Item, Job, Port, Stage
 
-KEPT = (FACTS, WEIGHTS, CARD)
-FOLD = "fold.json"  # a package from elsewhere has none
+log = logging.getLogger(__name__)
+KEPT = (FACTS, WEIGHTS, CARD, "fold.json")  # a package from elsewhere has no fold
 
 
 class ExportTrials(Stage):
     """Export the model of one fold for live decoding of one session: `realtime.binned_decoder` opens the folder."""
 
     kind: Literal["export_trials"] = "export_trials"
-    session: str | None = Field(None, description="whose units are decoded, by name; None: the only one there is")
+    session: str | None = Field(None, description="whose units are decoded, by name; None: the first")
     fold: str | int | None = Field(None, description="which fold's package, where there are several")
     seed: int | None = Field(None, description="which seed's package, where there are several")
     recording: str | None = Field(None, description="which recording's package, where each has one of its own")
@@ -54,18 +55,25 @@ class ExportTrials(Stage):
         package = BinnedPackage.open(source.folder)
         check_decodes(package)
         job.subjects.update(package.facts.subjects)
-        kept = [*KEPT, FOLD] if (source.folder / FOLD).is_file() else KEPT
-        for name in kept:
+        for name in [n for n in KEPT if (source.folder / n).is_file()]:
             with atomic(job.folder / name) as temporary:
                 shutil.copyfile(source.path(name), temporary)
         write_json(job.folder / EXPORT, self._exported(package, job).model_dump(mode="json"))
         job.progress(1, 1, "exported")
 
+    def _session(self, package: BinnedPackage, job: Job) -> int:
+        """Return the number of the session whose graph is written; it is said where it is one of several."""
+        names = [s.name for s in package.facts.binned.sessions]
+        if self.session is None and len(names) > 1:
+            said = "stage '%s': the graph decodes session '%s', the first of %d; name another with 'session'"
+            log.warning(said, job.stage, names[0], len(names))
+        return chosen_session(package.facts.binned, self.session or names[0])
+
     def _exported(self, package: BinnedPackage, job: Job) -> BinnedExport:
         from ...export.binned_graph import export_decoding
 
         binned, model, fold = package.facts.binned, package.facts.model, package.facts.fold
-        number = chosen_session(binned, self.session)
+        number = self._session(package, job)
         causal = bool(getattr(model, "causal", False))
         hop = 1 if causal else hop_of(binned.n_bins, self.hop)
         if causal and (self.hop is not None or self.place != "last"):

@@ -107,6 +107,7 @@ class FitTrials(Stage):
             train, validation = made["train"], made["validation"]
         if start is not None:
             fitting(start.facts.binned, train.spec, new=True)
+            _not_tested(start, fold, sessions)
         if self.train_fraction < 1:
             train = train.select(share_of(train, self.train_fraction, int(job.item.get("seed", 0))))
         return train, validation
@@ -161,6 +162,19 @@ def _all(sessions: Sequence[BinnedSession]) -> Spans:
         trials = np.arange(session.n_trials)
         parts.append(Spans(np.full(len(trials), index, np.int64), trials, session.first, session.length))
     return Spans.join(parts)
+
+
+def _not_tested(start: BinnedPackage, fold: TrialFold | None, sessions: Sequence[BinnedSession]) -> None:
+    """Raise DataError where the start has learned from, or was chosen by, what a fold tests of a session it knows."""
+    theirs, known = start.facts.fold, {s.name for s in start.facts.binned.sessions}
+    for session in sessions if fold is not None else ():
+        if session.spec.name not in known:
+            continue
+        tested = fold.shows(session, "test")  # type: ignore[union-attr]
+        seen = tested if theirs is None else theirs.shows(session, "train") | theirs.shows(session, "validation")
+        if (seen & tested).any():
+            given = f"Package '{start.facts.name}' has learned from what is tested of session '{session.spec.name}'"
+            raise DataError(given, remedy="Start from a package of the same fold, or of other sessions")
 
 
 def _weights(start: BinnedPackage | None) -> dict[str, Tensor] | None:

@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from ...core.errors import DataError
-from ...datasets.base import Dataset, Item
+from ...datasets.base import DATA_FOLDER, Dataset, Item
 
 MOST_LISTED = 8
 _LISTED: dict[tuple[Any, ...], dict[str, Item]] = {}  # by dataset, the latest last
@@ -15,7 +15,7 @@ _LISTED: dict[tuple[Any, ...], dict[str, Item]] = {}  # by dataset, the latest l
 def listed(dataset: Dataset, *, anew: bool = False) -> dict[str, Item]:
     """Return the recordings by id: as last listed in this process, unless `anew`; DataError where there are none."""
     # a stage is copied and sent to other processes item by item, so it cannot hold what it has listed
-    key = type(dataset), dataset.model_dump_json(serialize_as_any=True), os.environ.get("NEURAL_FOUNDATION_DATA")
+    key = type(dataset), dataset.model_dump_json(serialize_as_any=True), os.environ.get(DATA_FOLDER)
     if anew or key not in _LISTED:
         items = dataset.items()
         if not items:

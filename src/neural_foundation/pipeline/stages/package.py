@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, Literal
 
+from ...core.errors import PackageError
 from ...core.specs import off_key
 from ...core.store import atomic
 from ...models.binned_package import CARD, FACTS, WEIGHTS, BinnedPackage
@@ -23,12 +24,14 @@ class GivenPackage(Stage):
 
     def raw_files(self, item: Item) -> Sequence[Path]:
         BinnedPackage.open(self.path)  # says what is wrong with it before anything starts
+        if not (self.path / WEIGHTS).is_file():
+            raise PackageError(f"{self.path} holds no {WEIGHTS}", remedy="Take the package from its source again")
         return [self.path / name for name in (FACTS, WEIGHTS)]
 
     def run(self, job: Job) -> None:
         package = BinnedPackage.open(self.path)
         job.subjects.update(package.facts.subjects)
-        for name in (FACTS, WEIGHTS, CARD):
+        for name in (FACTS, WEIGHTS, *([CARD] if (self.path / CARD).is_file() else [])):
             with atomic(job.folder / name) as temporary:
                 shutil.copyfile(self.path / name, temporary)
         job.progress(1, 1, "copied")

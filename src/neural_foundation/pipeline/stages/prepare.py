@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -18,7 +17,7 @@ from ...core.progress import Progress
 from ...core.specs import SignalSpec
 from ...core.store import read_json, write_json
 from ...core.stream import Chunk, Transducer
-from ...datasets.base import DATA_FOLDER, Dataset
+from ...datasets.base import Dataset
 from ...datasets.base import Item as Recording
 from ...datasets.table import DATASETS
 from ...recordings import Session, Signal, read, write_session
@@ -28,12 +27,11 @@ from ...signals.chain import chain
 from ...signals.source import begun
 from ...signals.table import SIGNALS
 from ..stage import Item, Job, Stage
+from .listed import listed, one
 
 BLOCK_S = 10.0
 PIECE_VALUES = 1 << 17  # that a chain is given at once, so that they stay in the cache from part to part
 SOURCE = "source.json"  # a path: where the raw file lies on this machine, so it has no checksum
-MOST_LISTED = 8
-_LISTED: dict[tuple[Any, ...], dict[str, Recording]] = {}  # by dataset, the latest last
 
 
 class Prepare(Stage):
@@ -52,7 +50,7 @@ class Prepare(Stage):
     own_axis: ClassVar[str] = "recording"
 
     def own_values(self) -> list[str]:
-        return list(self._listed(anew=True))
+        return list(listed(self.dataset, anew=True))
 
     def raw_files(self, item: Item) -> Sequence[Path]:
         return list(self.dataset.raw_files(self._recording(item)))
@@ -96,23 +94,7 @@ class Prepare(Stage):
         }
 
     def _recording(self, item: Item) -> Recording:
-        """Return the recording of an item; the dataset is listed once a plan, and once a process that works on it."""
-        known = self._listed()
-        return known[item["recording"]] if item["recording"] in known else self._listed(anew=True)[item["recording"]]
-
-    def _listed(self, *, anew: bool = False) -> dict[str, Recording]:
-        """Return the recordings by id: as last listed in this process, unless `anew`; DataError where none are."""
-        # a stage is copied and sent to other processes item by item, so it cannot hold what it has listed
-        key = type(self.dataset), self.dataset.model_dump_json(serialize_as_any=True), os.environ.get(DATA_FOLDER)
-        if anew or key not in _LISTED:
-            items: list[Recording] = self.dataset.items()
-            if not items:
-                raise DataError(f"Dataset '{self.dataset.kind}' has no recordings", remedy="Check its path")
-            _LISTED.pop(key, None)
-            _LISTED[key] = {i.id: i for i in items}
-            for old in list(_LISTED)[:-MOST_LISTED]:
-                del _LISTED[old]
-        return _LISTED[key]
+        return one(self.dataset, item["recording"])
 
     def _source(self, recording: Recording, folder: Path) -> str:
         """Return where the raw signal lies: a path, or a name in the output's own folder."""
