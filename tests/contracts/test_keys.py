@@ -50,6 +50,7 @@ TOGETHER: dict[tuple[str, str], dict[str, Any]] = {
     ("neds", "context"): {"causal": True, "context": "stream"},
     ("multiscale", "scales_s"): {"scales_s": [0.01, 0.1, 0.5, 1.0]},
     ("multiscale", "resonators"): {"resonators": [4, 6, 16, 40]},
+    ("naive_bayes", "ahead"): {"memory": True, "ahead": True},
     ("multimodal", "resample"): {"resample": {"by": ["position"]}},
     ("bandpass", "phase"): {"method": "fir", "phase": "minimum"},
     ("bandpass", "settle"): {"settle": False},

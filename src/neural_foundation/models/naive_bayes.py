@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from neural_foundation.core.errors import DataError, SpecError
 from neural_foundation.core.modalities import BinnedSpec
@@ -34,7 +34,8 @@ class NaiveBayes(BinnedModel):
 
     Without `memory` each bin is decoded by itself, from the counts within `window_s` around it, as far as they lie in
     the window of bins. With it, from its own counts alone and from the posterior of the bin before, spread by how far
-    the animal moves in a bin: causal, and begun anew in each window.
+    the animal moves in a bin: causal, and begun anew in each window. `ahead` adds what follows, up to the window's end
+    (the forward-backward recursion of a hidden Markov model): the posterior given all counts of the window.
     """
 
     kind: Literal["naive_bayes"] = "naive_bayes"
@@ -42,7 +43,14 @@ class NaiveBayes(BinnedModel):
     window_s: float = Field(1.4, gt=0, description="without memory: counts are summed over so long around each bin")
     prior: Literal["flat", "occupancy"] = Field("flat", description="of places: all alike, or as visited in training")
     memory: bool = Field(False, description="begin at the posterior of the bin before")
+    ahead: bool = Field(False, description="with memory: given what follows in the window, too")
     places: int = Field(32, ge=4, le=200, description="of the grid along the longest side")
+
+    @model_validator(mode="after")
+    def _ahead_is_memory(self) -> NaiveBayes:
+        if self.ahead and not self.memory:
+            raise ValueError("ahead is the memory's other half: set memory: true")
+        return self
 
     def binned_estimator(self, signal: BinnedSpec, *, seed: int = 0) -> NaiveBayesEstimator:
         """Return the unfitted estimator; the seed is not used. SpecError where the modality is no position."""
@@ -116,9 +124,14 @@ class NaiveBayesEstimator(BinnedEstimator):
         made = []
         for window in summed:  # one at a time: places times bins of all of them would not fit
             logs = window @ learned["log_rate"].T - bins[:, None] * learned["rate"]
-            posterior = _filtered(logs, learned, shape) if self.model.memory else softmax(logs + learned["log_prior"])
-            made.append(posterior @ centres)
+            made.append(self._posterior(logs, learned, shape) @ centres)
         return np.asarray(made, np.float64).reshape(len(counts), counts.shape[1], len(shape))
+
+    def _posterior(self, logs: Array, learned: Mapping[str, Array], shape: tuple[int, ...]) -> Array:
+        if not self.model.memory:
+            return np.asarray(softmax(logs + learned["log_prior"]))
+        past = _filtered(logs, learned, shape)
+        return _smoothed(past, logs, learned, shape) if self.model.ahead else past
 
 
 def _grid(x: Array, places: int) -> tuple[Array, float, tuple[int, ...]]:
@@ -168,16 +181,37 @@ def _around(counts: Array, half: int) -> tuple[Array, Array]:
 
 def _filtered(logs: Array, learned: Mapping[str, Array], shape: tuple[int, ...]) -> Array:
     """Return the posterior (T, G) of each bin given all bins up to it."""
-    cell, prior = learned["cell"][0], softmax(learned["log_prior"])
-    moves = [_gaussian(size, step / cell) for size, step in zip(shape, learned["step"], strict=True)]
+    prior, moves = softmax(learned["log_prior"]), _moves(learned, shape)
     made, before = np.empty_like(logs), prior
     for t, log in enumerate(logs):
         made[t] = before * np.exp(log - log.max())
         total = made[t].sum()
         made[t] = made[t] / total if total > 0 else softmax(log)
-        spread = made[t].reshape(shape)
-        for axis, move in enumerate(moves):
-            spread = np.moveaxis(np.tensordot(move, spread, axes=(1, axis)), 0, axis)
-        before = spread.ravel() * prior
+        before = _spread(made[t], moves, shape) * prior
         before = before / before.sum()
     return made
+
+
+def _smoothed(past: Array, logs: Array, learned: Mapping[str, Array], shape: tuple[int, ...]) -> Array:
+    """Return the posterior (T, G) of each bin given all bins, from those given the bins up to it."""
+    prior, back = softmax(learned["log_prior"]), [move.T for move in _moves(learned, shape)]
+    made, after = past.copy(), np.ones_like(prior)
+    for t in range(len(logs) - 2, -1, -1):
+        told = after * prior * np.exp(logs[t + 1] - logs[t + 1].max())
+        after = _spread(told / max(told.sum(), np.finfo(float).tiny), back, shape)
+        both = past[t] * after
+        made[t] = both / both.sum() if both.sum() > 0 else past[t]
+    return made
+
+
+def _moves(learned: Mapping[str, Array], shape: tuple[int, ...]) -> list[Array]:
+    cell = learned["cell"][0]
+    return [_gaussian(size, step / cell) for size, step in zip(shape, learned["step"], strict=True)]
+
+
+def _spread(places: Array, moves: list[Array], shape: tuple[int, ...]) -> Array:
+    """Return places (G,) after a movement on each axis."""
+    made = places.reshape(shape)
+    for axis, move in enumerate(moves):
+        made = np.moveaxis(np.tensordot(move, made, axes=(1, axis)), 0, axis)
+    return made.ravel()

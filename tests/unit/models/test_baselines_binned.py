@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +16,7 @@ from neural_foundation.metrics.behaviour import mean_position_error, r2_by_chann
 from neural_foundation.metrics.spikes import bits_against_test_mean
 from neural_foundation.models.behaviour_features import BehaviourFeatures
 from neural_foundation.models.binned_estimator import BinnedEstimator
-from neural_foundation.models.naive_bayes import _around, _filtered, _gaussian
+from neural_foundation.models.naive_bayes import _around, _filtered, _gaussian, _smoothed
 from neural_foundation.models.psth import PRIORS
 from neural_foundation.models.table import MODELS
 from neural_foundation.models.window_logistic import fit_logistic, logistic_probability, parts_of
@@ -239,13 +240,15 @@ def test_naive_bayes_finds_the_animal_and_memory_helps(axes):
     train, apart, test = cut(session, 0, 3000), cut(session, 3000, 3500), cut(session, 3500, 4000)
     true = test.values(0, "position")
     errors = []
-    for fields in ({"window_s": 0.2}, {"window_s": 1.0}, {"memory": True, "prior": "occupancy"}):
+    past = {"memory": True, "prior": "occupancy"}
+    for fields in ({"window_s": 0.2}, {"window_s": 1.0}, past, {**past, "ahead": True}):
         made = MODELS.parse({"kind": "naive_bayes", "places": 20, **fields}).binned_estimator(train.spec)
         said = made.fit(train, apart).predict(test, ("position",)).sessions[0]["position"]
         errors.append(mean_position_error(true, said))
     mean = train.values(0, "position").mean((0, 1))
     assert errors[0] < 0.5 * mean_position_error(true, np.broadcast_to(mean, true.shape))
     assert max(errors[1:]) < errors[0]
+    assert errors[3] < errors[2], "what follows tells, too"
 
 
 def test_counts_around_a_bin_end_with_the_window():
@@ -334,3 +337,25 @@ def test_a_causal_gru_does_not_see_ahead(whole):
         one, two = (made.predict(t, ("wheel_speed",)).sessions[0]["wheel_speed"] for t in (test, other))
         assert np.array_equal(one[:, :12], two[:, :12]) != bidirectional
         assert not np.array_equal(one[:, 12:], two[:, 12:])
+
+
+def test_what_follows_is_bayes_rule_over_all_paths():
+    rng = np.random.default_rng(1)
+    logs, prior = rng.normal(size=(4, 6)), rng.normal(size=6)
+    learned = {"cell": np.array([1.0]), "step": np.array([0.7]), "log_prior": prior}
+    move, place = _gaussian(6, 0.7), np.exp(prior) / np.exp(prior).sum()
+    joint = np.zeros((6,) * 4)
+    for path in itertools.product(range(6), repeat=4):
+        weight = place[path[0]] * np.exp(logs[0, path[0]])
+        for t in range(1, 4):
+            weight *= move[path[t], path[t - 1]] * place[path[t]] * np.exp(logs[t, path[t]])
+        joint[path] = weight
+    expected = np.stack([joint.sum(tuple(a for a in range(4) if a != t)) for t in range(4)]) / joint.sum()
+    past = _filtered(logs, learned, (6,))
+    assert _smoothed(past, logs, learned, (6,)) == pytest.approx(expected, rel=1e-9)
+    assert past[-1] == pytest.approx(expected[-1], rel=1e-9)
+
+
+def test_to_look_ahead_is_to_remember():
+    with pytest.raises(SpecError, match="set memory: true"):
+        MODELS.parse({"kind": "naive_bayes", "ahead": True})

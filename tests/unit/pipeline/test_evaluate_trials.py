@@ -15,7 +15,7 @@ from binned import made_session
 from rich.console import Console
 from trial_runs import binned, fitted, output, walker
 
-from neural_foundation.core.errors import DataError, PackageError
+from neural_foundation.core.errors import DataError, PackageError, SpecError
 from neural_foundation.core.lineage import Output
 from neural_foundation.core.store import load_arrays, read_json
 from neural_foundation.evaluation.report import Provenance
@@ -340,3 +340,21 @@ def test_the_mean_of_the_seeds_is_a_model_of_its_own(tmp_path: Path) -> None:
     r2 = {n: m["metrics"]["decoding.wheel_speed.r2"]["mean"] for n, m in scores.items()}
     # errors that are not the same cancel: never worse than the members on average
     assert r2["line.mean"] > r2["line"]
+
+
+def test_the_mean_of_several_models_is_scored_under_a_name_of_its_own(tmp_path: Path) -> None:
+    sessions = trial_sessions(1)
+    inputs = {
+        "data": binned(tmp_path, sessions),
+        "models": [fitted(tmp_path, "line", "ridge", sessions, RANDOM, 20)],
+        "baselines": [fitted(tmp_path, "net", "gru", sessions, RANDOM, 20)],
+    }
+    folder = tmp_path / "evaluate"
+    folder.mkdir()
+    FEW.model_copy(update={"means": {"both": ("line", "net")}}).run(Job("evaluate", {}, 5, folder, inputs))
+    scores = read_json(folder / "scores.json")["models"]
+    r2 = {n: m["metrics"]["decoding.wheel_speed.r2"]["mean"] for n, m in scores.items()}
+    assert r2["both"] > (r2["line"] + r2["net"]) / 2
+    wrong = FEW.model_copy(update={"means": {"both": ("line", "nett")}})
+    with pytest.raises(SpecError, match=r"'both' is made of 'nett'.*line"):
+        wrong.run(Job("evaluate", {}, 5, folder, inputs))

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from ...core.errors import DataError, PackageError, one_of
+from ...core.errors import DataError, PackageError, SpecError, one_of
 from ...core.lineage import Output
 from ...core.modalities import BinnedSpec
 from ...core.seeds import derive
@@ -48,6 +48,9 @@ class EvaluateTrials(Stage):
     shown_sessions: int = Field(3, ge=1, description="sessions of which example trials and means are kept")
 
     ensembles: bool = Field(False, description="also score the mean of what a model's seeds say, as NAME.mean")
+    means: dict[str, tuple[str, ...]] = Field(
+        {}, description="name -> models or baselines: also score the mean of what they say, as a model of that name"
+    )
     ceiling: bool = Field(True, description="of simulated sessions, score what knows how they were made, too")
 
     takes = {
@@ -65,14 +68,19 @@ class EvaluateTrials(Stage):
         outputs = [*job.inputs["models"], *job.inputs.get("baselines", [])]
         for done, output in enumerate(outputs):
             job.progress(done, len(outputs), f"predicting with {output.stage} {output.item}")
-            work.add(output, gather=self.ensembles and output in job.inputs["models"])
-        work.add_means()
+            work.add(output, gather=self._ensembles_of(model_name(output), output in job.inputs["models"]))
+        work.add_means(self.means)
         work.check_complete()
         baselines = list(dict.fromkeys(model_name(o) for o in job.inputs.get("baselines", [])))
         write_json(job.folder / "scores.json", _finite(work.scores(baselines)))
         save_arrays(job.folder / "truth.npz", work.truth)
         for name, arrays in work.kept.items():
             save_arrays(job.folder / f"predictions-{name}.npz", arrays)
+
+    def _ensembles_of(self, model: str, ours: bool) -> list[str]:
+        """Return the names of the means that a model is part of."""
+        own = [f"{model}.mean"] if self.ensembles and ours else []
+        return own + [name for name, members in self.means.items() if model in members]
 
 
 def model_name(output: Output) -> str:
@@ -100,10 +108,11 @@ class _Evaluation:
     kept: dict[str, dict[str, Array]] = field(default_factory=dict)
     units: dict[str, dict[str, list[Array]]] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
-    gathered: dict[tuple[str, ...], tuple[HeldOut, list[dict[str, Array]]]] = field(default_factory=dict)
+    # by mean, session and fold: what each model said, one a seed
+    gathered: dict[tuple[str, ...], tuple[HeldOut, dict[str, list[dict[str, Array]]]]] = field(default_factory=dict)
 
-    def add(self, output: Output, *, gather: bool = False) -> None:
-        """Predict and score with one package, on all sessions that it is for; `gather`: for `add_means`, too."""
+    def add(self, output: Output, *, gather: Sequence[str] = ()) -> None:
+        """Predict and score with one package, on all sessions that it is for; `gather`: for these means, too."""
         from ...models.binned_package import BinnedPackage
 
         package = BinnedPackage.open(output.folder)
@@ -117,16 +126,21 @@ class _Evaluation:
             tested = self._tested(session, fold, windows)
             said = said_of(windows, predict(windows), tested)
             self._score(model_name(output), tested, said, seed=int(axes.get("seed", 0)))
-            if gather:
-                key = (model_name(output), session.spec.name, fold.hold_out, fold.name)
-                self.gathered.setdefault(key, (tested, []))[1].append(said)
+            for mean in gather:
+                key = (mean, session.spec.name, fold.hold_out, fold.name)
+                said_by = self.gathered.setdefault(key, (tested, {}))[1]
+                said_by.setdefault(model_name(output), []).append(said)
 
-    def add_means(self) -> None:
-        """Score the mean of what the seeds of a model said as a model of its own."""
-        for (model, *_), (tested, said) in self.gathered.items():
-            if len(said) > 1:
-                means = {name: np.mean([one[name] for one in said], axis=0) for name in said[0]}
-                self._score(f"{model}.mean", tested, means, seed=0)
+    def add_means(self, means: Mapping[str, Sequence[str]]) -> None:
+        """Score the means: over a model's seeds, then over the models; SpecError where one of them was not given."""
+        there = {r.model for r in self.runs}
+        for name, members in means.items():
+            if unknown := [m for m in members if m not in there]:
+                given = f"means: '{name}' is made of '{unknown[0]}'"
+                raise SpecError(given, allowed=one_of(sorted(there)), remedy="Give it as a model or a baseline")
+        for (name, *_), (tested, said_by) in self.gathered.items():
+            if sum(map(len, said_by.values())) > 1:
+                self._score(name, tested, _mean_of([_mean_of(said) for said in said_by.values()]), seed=0)
 
     def _sessions(self, known: BinnedSpec, output: Output) -> list[BinnedSession]:
         """Return the sessions of the data that a package is for: all, or where there is a fit for each, its own."""
@@ -277,6 +291,12 @@ class _Evaluation:
             **self.facts,
             **made,
         }
+
+
+def _mean_of(said: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
+    """Return the mean of predictions, of the modalities that all of them have."""
+    names = [name for name in said[0] if all(name in one for one in said)]
+    return {name: np.mean([one[name] for one in said], axis=0) for name in names}
 
 
 def tested_windows(session: BinnedSession, fold: TrialFold, n_bins: int) -> BinnedSet:
