@@ -19,7 +19,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from pydantic import Field
 
@@ -94,6 +93,8 @@ class Resampler:
         return replace(batch, groups=tuple(groups))
 
     def _group(self, group: Group, draws: Sequence[np.random.Generator]) -> Group:
+        import torch
+
         rows = [i for i, draw in enumerate(draws) if draw.random() < self.spec.share]
         values = {name: v.clone() for name, v in group.values.items()} if rows else dict(group.values)
         for i in rows:
