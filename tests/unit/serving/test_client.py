@@ -34,8 +34,14 @@ class Fake:
         self.script: list[Handler] = [answer]
         self.hellos: list[dict[str, Any]] = []
         self.frames: list[protocol.Frame] = []  # each once, in order
-        self.sequence = self.n_tokens = 0
+        self.sequence = self.n_tokens = self.connected = 0
         self.url = ""
+
+    def restart(self) -> None:
+        """Begin a stream anew, once nothing of the last one is under way: a client that failed leaves frames behind."""
+        while self.connected:
+            time.sleep(0.005)
+        self.sequence = self.n_tokens = 0
 
     def welcome(self, socket: Any) -> None:
         told = {"type": "welcome", "resume": "name.secret", "next_sequence": self.sequence + 1, "classes": ["l", "r"]}
@@ -59,9 +65,13 @@ class Fake:
         return last
 
     def __call__(self, socket: Any) -> None:
-        self.hellos.append(orjson.loads(socket.recv()))
-        with suppress(ConnectionClosed):
-            (self.script.pop(0) if len(self.script) > 1 else self.script[0])(self, socket)
+        self.connected += 1
+        try:
+            self.hellos.append(orjson.loads(socket.recv()))
+            with suppress(ConnectionClosed):
+                (self.script.pop(0) if len(self.script) > 1 else self.script[0])(self, socket)
+        finally:
+            self.connected -= 1
 
 
 def answer(fake: Fake, socket: Any) -> None:
@@ -270,10 +280,10 @@ def test_what_fails_in_sending_reaches_the_caller(fake: Fake, through: str) -> N
 
     with pytest.raises(DataError, match=r"A block has shape \(3, 10\)"):
         call([BLOCK, np.zeros((3, 10))])
-    fake.sequence = 0
+    fake.restart()
     with pytest.raises(ZeroDivisionError, match="of the caller's"):
         call(failing())
-    fake.sequence = fake.n_tokens = 0
+    fake.restart()
     assert [d.token for d in call([BLOCK] * 3)] == [0, 1, 2]
 
 
@@ -338,7 +348,7 @@ def test_there_is_room_for_seconds_of_any_signal(fake: Fake, monkeypatch: pytest
     monkeypatch.setattr(client_module, "KEPT_BYTES", 0)  # 4 s of 2 channels at 100 Hz are 3,200 bytes
     monkeypatch.setattr(client_module, "NO_ACK_S", 0.1)
     assert len(tokens(fake, n=20, retry_s=0)) == 20
-    fake.sequence = fake.n_tokens = 0
+    fake.restart()
     with pytest.raises(ServerError, match="has saved nothing"):
         tokens(fake, n=40, retry_s=0)
 
