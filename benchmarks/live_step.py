@@ -26,7 +26,8 @@ def package(folder: Path) -> tuple[object, int]:
     from neural_foundation.datasets.simulated.head import MONTAGES
     from neural_foundation.export.step_graph import export_step
     from neural_foundation.models.multiscale import Multiscale
-    from neural_foundation.models.package import GRAPH, Facts, save, tensors
+    from neural_foundation.models.package import GRAPH, Facts, save
+    from neural_foundation.models.packed import tensors
     from neural_foundation.recordings.montage import standard_1005
     from neural_foundation.sampling.windows import Windows
     from neural_foundation.signals.table import SIGNALS

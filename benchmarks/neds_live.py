@@ -35,7 +35,7 @@ def package(folder: Path, fields: dict[str, Any]) -> int:
     from neural_foundation.export.binned_graph import export_decoding
     from neural_foundation.models.binned_package import BinnedFacts, save_binned
     from neural_foundation.models.neds import Neds
-    from neural_foundation.models.package import tensors
+    from neural_foundation.models.packed import tensors
 
     behaviours = ("wheel_speed", "left_motion_energy", "right_motion_energy")
     modalities = (

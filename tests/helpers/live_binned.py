@@ -11,7 +11,7 @@ from binned import made_session, made_set
 from neural_foundation.core.lineage import Output
 from neural_foundation.models.binned_package import BinnedFacts, BinnedPackage, save_binned
 from neural_foundation.models.neds import Neds
-from neural_foundation.models.package import tensors
+from neural_foundation.models.packed import tensors
 from neural_foundation.pipeline.stage import Job
 from neural_foundation.pipeline.table import STAGES
 from neural_foundation.sampling.binned import BinnedSet

@@ -11,7 +11,8 @@ from neural_foundation.core.specs import SignalSpec, TargetSpec
 from neural_foundation.core.stream import run
 from neural_foundation.export.step_graph import export_step
 from neural_foundation.models.multiscale import Multiscale
-from neural_foundation.models.package import GRAPH, Facts, Package, save, tensors
+from neural_foundation.models.package import GRAPH, Facts, Package, save
+from neural_foundation.models.packed import tensors
 from neural_foundation.recordings.montage import standard_1005
 from neural_foundation.sampling.windows import Windows
 from neural_foundation.signals.chain import chain

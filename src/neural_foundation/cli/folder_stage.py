@@ -97,10 +97,6 @@ class PrepareFolder(Prepare):
         write_json(job.folder / QUALITY, as_json(found, raw, self.quality.mains_hz))
         return digest(found)
 
-    def recording(self, item: Item) -> Recording:
-        """Return the recording of an item; the folder is listed once a process."""
-        return self._recording(item)
-
     def _reason(self, error: DataError, recording: Recording) -> str:
         said = str(error).removeprefix(f"{recording.files[0]}: ")
         return said.replace(f"{self.dataset.base()}{os.sep}", "")

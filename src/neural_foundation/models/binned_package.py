@@ -18,15 +18,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from ..core.errors import NeuralFoundationError, PackageError, SignalMismatchError, did_you_mean, one_of
-from ..core.kinds import of, spec_error
+from ..core.errors import PackageError, SignalMismatchError, did_you_mean, one_of
+from ..core.kinds import of
 from ..core.modalities import BinnedSpec, ModalitySpec
 from ..core.specs import Spec
-from ..core.store import atomic, read_json, write_bytes, write_json
+from ..core.store import write_bytes, write_json
 from ..sampling.roles import TrialFold
 from .base import ModelSpec
+from .packed import CARD, FACTS, FORMAT_VERSION, as_tensors, load_weights, read_arrays, read_facts, write_arrays
 from .predicted import Predicted, known_hidden
 from .table import MODELS
 
@@ -36,8 +37,9 @@ if TYPE_CHECKING:
     from ..sampling.binned import BinnedBatch, BinnedSet
     from .binned_estimator import BinnedEstimator
 
-FORMAT_VERSION = 1
-FACTS, WEIGHTS, CARD = "package.json", "model.safetensors", "card.md"
+_FOREIGN = {
+    "signal": ("a signal, not of binned sessions", "Open it with Package, evaluate it with 'evaluate'"),
+}
 FINE_TUNE = "Fine-tune on it: 'fit_trials' with the package as inputs.start"
 
 
@@ -53,7 +55,6 @@ class BinnedFacts(Spec):
     binned: BinnedSpec
     subjects: tuple[str, ...] = ()
     name: str = "model"
-    task: str = ""
     fold: TrialFold | None = None
     trained: dict[str, Any] = Field(default_factory=dict)
 
@@ -68,41 +69,15 @@ class BinnedPackage:
     def open(cls, folder: Path | str) -> BinnedPackage:
         """Open a package folder; PackageError says what is missing or wrong with it."""
         folder = Path(folder)
-        if not (folder / FACTS).is_file():
-            given = f"{folder} is no package: it has no {FACTS}"
-            raise PackageError(given, remedy="Give the folder that a 'fit_trials' stage wrote")
-        value = read_json(folder / FACTS)
-        if isinstance(value, dict) and "signal" in value:
-            given = f"{folder} is a package of a signal, not of binned sessions"
-            raise PackageError(given, remedy="Open it with Package, evaluate it with 'evaluate'")
-        version = value.get("format_version") if isinstance(value, dict) else None
-        if not isinstance(version, int) or version > FORMAT_VERSION:
-            given = f"{folder / FACTS} has format_version {version!r}"
-            raise PackageError(given, allowed=f"1 to {FORMAT_VERSION}", remedy="Use a newer neural-foundation")
-        try:
-            return cls(folder, BinnedFacts.model_validate(value))
-        except ValidationError as error:
-            raise PackageError(str(spec_error(str(folder / FACTS), error, BinnedFacts))) from None
-        except NeuralFoundationError as error:
-            raise PackageError(f"{folder / FACTS}: {error}") from None
+        return cls(folder, read_facts(folder, BinnedFacts, stage="'fit_trials'", foreign=_FOREIGN))
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the learned arrays by name."""
-        from safetensors import SafetensorError
-        from safetensors.numpy import load_file
-
-        try:
-            loaded: dict[str, NDArray[Any]] = load_file(self.folder / WEIGHTS)
-        except (OSError, SafetensorError) as error:
-            given = f"{self.folder / WEIGHTS} cannot be read ({error})"
-            raise PackageError(given, remedy="Take the package from its source again") from None
-        return loaded
+        return read_arrays(self.folder)
 
     def weights(self) -> dict[str, Tensor]:
         """Return the learned arrays as tensors."""
-        import torch
-
-        return {n: torch.from_numpy(np.array(a)) for n, a in self.arrays().items()}
+        return as_tensors(self.arrays())
 
     def network(self) -> Any:
         """Return the network with its weights, in eval mode; PackageError where they do not fit."""
@@ -110,12 +85,7 @@ class BinnedPackage:
         if facts.model.family != "network":
             raise PackageError(f"{self.folder} holds an estimator, '{_kind(facts)}'", allowed="a network")
         network = facts.model.build(facts.binned, None, subjects=len(facts.subjects))
-        try:
-            network.load_state_dict(self.weights())
-        except RuntimeError as error:
-            why = " ".join(str(error).split())[:300]
-            given = f"The weights in {self.folder} do not fit the model that {FACTS} names ({why})"
-            raise PackageError(given) from None
+        load_weights(network, self.folder)
         return network.eval()
 
     def estimator(self) -> BinnedEstimator:
@@ -257,13 +227,9 @@ def _differing(name: str, theirs: Mapping[str, ModalitySpec], ours: Mapping[str,
 
 def save_binned(folder: Path, facts: BinnedFacts, arrays: Mapping[str, NDArray[Any]]) -> BinnedPackage:
     """Write a package: weights, facts and card."""
-    from safetensors.numpy import save_file
-
-    whole = {n: np.asarray(a, order="C") for n, a in sorted(arrays.items())}  # a single number stays one
-    with atomic(folder / WEIGHTS) as temporary:
-        save_file(whole, temporary)
+    n_numbers = write_arrays(folder, arrays)
     write_json(folder / FACTS, facts.model_dump(mode="json", serialize_as_any=True))
-    write_bytes(folder / CARD, binned_card(facts, sum(a.size for a in whole.values())).encode())
+    write_bytes(folder / CARD, binned_card(facts, n_numbers).encode())
     return BinnedPackage(folder, facts)
 
 

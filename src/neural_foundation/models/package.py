@@ -21,15 +21,16 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, ValidationError, model_validator
 
-from ..core.errors import NeuralFoundationError, PackageError
+from ..core.errors import PackageError
 from ..core.kinds import of, spec_error
 from ..core.specs import SignalSpec, Spec, TargetSpec
-from ..core.store import atomic, read_json, write_bytes, write_json
+from ..core.store import atomic, write_bytes, write_json
 from ..sampling.windows import Windows
 from ..signals.base import SignalOp
 from ..signals.table import SIGNALS
 from .base import Estimator, ModelSpec
 from .confidence import Confidence
+from .packed import CARD, FACTS, FORMAT_VERSION, WEIGHTS, load_weights, read_arrays, read_facts, write_arrays
 from .reference import REFERENCE
 from .table import MODELS
 
@@ -39,8 +40,13 @@ if TYPE_CHECKING:
     from ..sampling.windows import WindowSet
     from .network import Network, State
 
-FORMAT_VERSION = 1
-FACTS, WEIGHTS, GRAPH, CARD = "package.json", "model.safetensors", "step.onnx", "card.md"
+GRAPH = "step.onnx"
+_FOREIGN = {
+    "binned": (
+        "binned sessions, not of a signal",
+        "Open it with BinnedPackage, evaluate it with 'evaluate_trials'",
+    )
+}
 
 
 class Facts(Spec):
@@ -89,56 +95,17 @@ class Package:
     def open(cls, folder: Path | str) -> Package:
         """Open a package folder; PackageError says what is missing or wrong with it."""
         folder = Path(folder)
-        if not (folder / FACTS).is_file():
-            raise PackageError(
-                f"{folder} is no package: it has no {FACTS}",
-                remedy="Give the folder that a 'fit' or 'export' stage wrote",
-            )
-        value = read_json(folder / FACTS)
-        if isinstance(value, dict) and "binned" in value:
-            given = f"{folder} is a package of binned sessions, not of a signal"
-            raise PackageError(given, remedy="Open it with BinnedPackage, evaluate it with 'evaluate_trials'")
-        version = value.get("format_version") if isinstance(value, dict) else None
-        if not isinstance(version, int) or version > FORMAT_VERSION:
-            raise PackageError(
-                f"{folder / FACTS} has format_version {version!r}",
-                allowed=f"1 to {FORMAT_VERSION}",
-                remedy="Use a newer neural-foundation",
-            )
-        try:
-            return cls(folder, Facts.model_validate(value))
-        except ValidationError as error:
-            raise PackageError(str(spec_error(str(folder / FACTS), error, Facts))) from None
-        except NeuralFoundationError as error:
-            raise PackageError(f"{folder / FACTS}: {error}") from None
+        return cls(folder, read_facts(folder, Facts, stage="'fit' or 'export'", foreign=_FOREIGN))
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the learned arrays by name."""
-        from safetensors import SafetensorError
-        from safetensors.numpy import load_file
-
-        try:
-            loaded: dict[str, NDArray[Any]] = load_file(self.folder / WEIGHTS)
-        except (OSError, SafetensorError) as error:
-            raise PackageError(
-                f"{self.folder / WEIGHTS} cannot be read ({error})", remedy="Take the package from its source again"
-            ) from None
-        return loaded
+        return read_arrays(self.folder)
 
     def network(self) -> Network:
         """Return the network with its weights, ready to decode; PackageError where they do not fit."""
-        import torch
-
         facts = self.facts
         network: Network = facts.model.build(facts.signal, facts.target, subjects=len(facts.subjects))
-        weights = {n: torch.from_numpy(np.array(a)) for n, a in self.arrays().items()}
-        try:
-            network.load_state_dict(weights)
-        except RuntimeError as error:
-            why = " ".join(str(error).split())[:300]
-            raise PackageError(
-                f"The weights in {self.folder} do not fit the model that {FACTS} names ({why})"
-            ) from None
+        load_weights(network, self.folder)
         return network.eval()
 
     def estimator(self) -> Estimator:
@@ -219,12 +186,7 @@ class Package:
 
 def save(folder: Path, facts: Facts, arrays: Mapping[str, NDArray[Any]]) -> Package:
     """Write a package: weights, facts and card."""
-    from safetensors.numpy import save_file
-
-    whole = {n: np.ascontiguousarray(a) for n, a in sorted(arrays.items())}
-    with atomic(folder / WEIGHTS) as temporary:
-        save_file(whole, temporary)
-    _describe(folder, facts, sum(a.size for a in whole.values()))
+    _describe(folder, facts, write_arrays(folder, arrays))
     return Package(folder, facts)
 
 
@@ -249,11 +211,6 @@ def with_confidence(package: Package, folder: Path, confidence: Confidence, *, n
 def _describe(folder: Path, facts: Facts, n_numbers: int) -> None:
     write_json(folder / FACTS, facts.dumped())
     write_bytes(folder / CARD, card(facts, n_numbers).encode())
-
-
-def tensors(weights: Mapping[str, Tensor]) -> dict[str, NDArray[Any]]:
-    """Return a torch state dict as numpy arrays."""
-    return {n: t.detach().cpu().numpy() for n, t in weights.items()}
 
 
 def card(facts: Facts, n_numbers: int) -> str:

@@ -14,7 +14,8 @@ from ..core.device import check_name, resolve
 from ..core.errors import SpecError, StreamError
 from ..core.specs import SignalSpec
 from ..core.stream import Chunk
-from ..models.package import FACTS, GRAPH, WEIGHTS, Package
+from ..models.package import GRAPH, Package
+from ..models.packed import FACTS, WEIGHTS
 from ..models.reference import REFERENCE
 from .decoder import LiveDecoder, StreamDecoder, matching
 from .engine import open_graph

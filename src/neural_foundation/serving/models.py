@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..core.errors import PackageError, SpecError, did_you_mean, one_of
-from ..models.package import FACTS
+from ..models.packed import FACTS
 from ..realtime.live_model import LiveModel
 from .protocol import ProtocolError
 from .settings import Served

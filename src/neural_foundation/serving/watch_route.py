@@ -19,7 +19,7 @@ from fastapi import APIRouter, Request
 from numpy.typing import NDArray
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from ..models.package import CARD
+from ..models.packed import CARD
 from ..realtime.live_model import LiveModel
 from . import protocol
 from .auth import Principal

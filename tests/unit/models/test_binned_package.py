@@ -16,7 +16,8 @@ from neural_foundation.core.errors import PackageError, SignalMismatchError, Spe
 from neural_foundation.core.kinds import Row
 from neural_foundation.core.specs import SignalSpec, TargetSpec
 from neural_foundation.models.binned_package import BinnedFacts, BinnedPackage, fitting, save_binned
-from neural_foundation.models.package import Facts, Package, save, tensors
+from neural_foundation.models.package import Facts, Package, save
+from neural_foundation.models.packed import tensors
 from neural_foundation.models.predicted import DECODING, ENCODING, hidden_for
 from neural_foundation.models.table import MODELS
 from neural_foundation.sampling.roles import TrialFold

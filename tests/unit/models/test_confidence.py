@@ -21,7 +21,8 @@ from neural_foundation.core.stream import Chunk
 from neural_foundation.metrics import coverage, fit_temperature, log_loss
 from neural_foundation.models.band_power import BandPower
 from neural_foundation.models.confidence import Confidence, Earlier, fit_confidence, fit_earlier
-from neural_foundation.models.package import GRAPH, WEIGHTS, Facts, Package, with_confidence
+from neural_foundation.models.package import GRAPH, Facts, Package, with_confidence
+from neural_foundation.models.packed import WEIGHTS
 from neural_foundation.pipeline.stage import Job
 from neural_foundation.pipeline.stages.export import Export
 from neural_foundation.recordings import Intervals, write_session

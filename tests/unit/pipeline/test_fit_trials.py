@@ -63,11 +63,11 @@ def two() -> list[BinnedSession]:
 
 def test_it_writes_a_package_of_the_training_part(tmp_path: Path) -> None:
     made = job(tmp_path, two())
-    stage(task="two-way").run(made)
+    stage().run(made)
     package = BinnedPackage.open(tmp_path / "out")
     facts = package.facts
     assert [s.name for s in facts.binned.sessions] == ["a", "b"]
-    assert (facts.name, facts.task, facts.binned.n_bins) == ("neds", "two-way", 20)
+    assert (facts.name, facts.binned.n_bins) == ("neds", 20)
     assert facts.fold == TrialFold(name="0", hold_out="trial", seed=1)
     assert facts.trained["windows"] == 2 * 14
     assert facts.trained["dataset"] == "Made sessions"

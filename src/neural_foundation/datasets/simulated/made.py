@@ -39,11 +39,8 @@ class Made:
     known: dict[str, Any] = field(default_factory=dict)
 
 
-class Generated(Dataset):
-    """Base of these datasets: deterministic per (seed, subject), whoever else takes part."""
-
-    subjects: int = Field(10, ge=1, le=999, description="how many people")
-    seed: int = Field(0, ge=0, description="another seed gives other people")
+class Simulated(Dataset):
+    """Base of all that is simulated: it comes from a seed, not from a folder."""
 
     @field_validator("path")
     @classmethod
@@ -51,6 +48,13 @@ class Generated(Dataset):
         if path is not None:
             raise ValueError("a simulated dataset has no path; remove it")
         return path
+
+
+class Generated(Simulated):
+    """Base of those of served tasks: deterministic per (seed, subject), whoever else takes part."""
+
+    subjects: int = Field(10, ge=1, le=999, description="how many people")
+    seed: int = Field(0, ge=0, description="another seed gives other people")
 
     def items(self) -> list[Item]:
         names = [f"sim{k:03d}" for k in range(1, self.subjects + 1)]

@@ -21,8 +21,8 @@ from pydantic import Field, field_validator
 
 from ...core.errors import DataError, did_you_mean
 from ...core.seeds import generator
-from ..base import Dataset, DatasetInfo, Item
-from .made import LICENCE, NOTE
+from ..base import DatasetInfo, Item
+from .made import LICENCE, NOTE, Simulated
 
 if TYPE_CHECKING:
     from ...recordings import Session
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _CYCLE = 5  # of so many sessions in a row the first two are of one animal
 
 
-class SimulatedSessions(Dataset):
+class SimulatedSessions(Simulated):
     """Mice that decide between left and right; a session is a function of the seed and its number alone.
 
     Session `session003` is the same whichever others are made. Units of all sessions come from one distribution of
@@ -65,13 +65,6 @@ class SimulatedSessions(Dataset):
         ),
         note=NOTE.replace("people", "animals"),
     )
-
-    @field_validator("path")
-    @classmethod
-    def _generated(cls, path: Path | None) -> Path | None:
-        if path is not None:
-            raise ValueError("a simulated dataset has no path; remove it")
-        return path
 
     @field_validator("regions")
     @classmethod

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from ...core.kinds import of
 from ...core.lineage import Output
 from ...core.store import read_json, remove
-from ...datasets.base import Dataset
-from ...datasets.base import Item as Recording
-from ...datasets.table import DATASETS
 from ...sampling.behaviours import Dynamic, Dynamics, Static, Statics
 from ...sampling.binned import FACTS, BinnedSession
-from ..stage import Item, Job, Stage
-from .listed import listed, one
+from ..stage import Job
+from .listed import OfRecordings
 
 SPIKES, LFP = "spikes", "lfp"
 CHAINS = "chains"  # what the chains of signals make; gone when they are binned
@@ -35,7 +31,7 @@ IBL_STATIC = (
 )
 
 
-class Bin(Stage):
+class Bin(OfRecordings):
     """One item a recording: its trials in bins, and the facts of what was left out (see `sampling.binned`).
 
     Bins of a trial begin at its onset (`align` + `start_s`). What is left out, and why, stands in the facts of
@@ -43,7 +39,6 @@ class Bin(Stage):
     """
 
     kind: Literal["bin"] = "bin"
-    dataset: of(DATASETS, Dataset)  # type: ignore[valid-type]
     bin_s: float = Field(0.02, gt=0, description="length of a bin")
     align: str = Field(
         "stimOn_times", description="time column of the trials; '': their start; 'none': the whole recording, no trials"
@@ -64,7 +59,6 @@ class Bin(Stage):
     on_no_class: Literal["keep", "drop_trial"] = Field("keep", description="when a trial has none of the classes")
 
     gives: ClassVar[str] = "Binned"
-    own_axis: ClassVar[str] = "recording"
 
     @model_validator(mode="after")
     def _fits(self) -> Bin:
@@ -92,16 +86,10 @@ class Bin(Stage):
         """The modalities that are one class a trial, in order."""
         return self.static
 
-    def own_values(self) -> list[str]:
-        return list(listed(self.dataset, anew=True))
-
-    def raw_files(self, item: Item) -> Sequence[Path]:
-        return list(self.dataset.raw_files(self._recording(item)))
-
     def run(self, job: Job) -> None:
         from .bin_session import binned
 
-        recording = self._recording(job.item)
+        recording = self.recording(job.item)
         chains = job.folder / CHAINS
         try:
             with self.dataset.open(recording, job.folder) as session:
@@ -109,18 +97,8 @@ class Bin(Stage):
         finally:
             remove(chains)
         job.subjects.add(recording.subject)
-        made.write(job.folder, facts | self._facts(recording))
-
-    def _facts(self, recording: Recording) -> dict[str, Any]:
-        return {
-            "recording": recording.id,
-            "subject": recording.subject,
-            "window_s": float(getattr(self.dataset, "window_s", 0.0)),
-            "dataset": {"kind": self.dataset.kind, **asdict(self.dataset.info)},
-        }
-
-    def _recording(self, item: Item) -> Recording:
-        return one(self.dataset, item["recording"])
+        window = {"window_s": float(getattr(self.dataset, "window_s", 0.0))}
+        made.write(job.folder, facts | self.facts_of(recording) | window)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from ...core.store import atomic, read_json, write_json
-from ...models.package import CARD, FACTS, GRAPH, WEIGHTS, Package
+from ...models.package import GRAPH, Package
+from ...models.packed import CARD, FACTS, WEIGHTS
 from ...models.reference import REFERENCE
 from ..stage import Item, Job, Port, Stage
 

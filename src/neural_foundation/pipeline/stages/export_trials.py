@@ -21,7 +21,8 @@ from ...export.binned_facts import (
     output_spec,
     place_in,
 )
-from ...models.binned_package import CARD, FACTS, WEIGHTS, BinnedPackage
+from ...models.binned_package import BinnedPackage
+from ...models.packed import CARD, FACTS, WEIGHTS
 from ..stage import Item, Job, Port, Stage
 
 log = logging.getLogger(__name__)

@@ -15,6 +15,7 @@ from ...core.store import write_json
 from ...learning.base import Learner
 from ...learning.table import LEARNERS
 from ...models.base import ModelSpec
+from ...models.packed import learned
 from ...models.table import MODELS
 from ...sampling.windows import Windows, WindowSet, continuous, labelled
 from ..stage import Job, Port, Stage
@@ -94,7 +95,7 @@ class Fit(Stage):
             task=self.task or job.stage,
             trained=_trained(job, train, data),
         )
-        save(job.folder, facts, _arrays(model, fitted.model))
+        save(job.folder, facts, learned(model, fitted.model))
         if target is not None:
             _reference(job, data, fold)
         write_json(job.folder / "history.json", fitted.history)
@@ -147,12 +148,6 @@ def _reference(job: Job, data: Prepared, fold: Fold) -> None:
     if fold.blocks is None:
         with suppress(DataError):
             write_reference(job.folder, data.paths_of(fold.train))
-
-
-def _arrays(model: ModelSpec, fitted: Any) -> dict[str, Any]:
-    from ...models.package import tensors
-
-    return dict(fitted.state()) if model.family == "estimator" else tensors(fitted.state_dict())
 
 
 def _trained(job: Job, train: WindowSet, data: Prepared) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from ...learning.base import Learner
 from ...learning.table import LEARNERS
 from ...models.base import ModelSpec
 from ...models.binned_package import BinnedFacts, BinnedPackage, fitting, save_binned
+from ...models.packed import learned
 from ...models.table import MODELS
 from ...sampling.binned import BinnedSession, BinnedSet, Spans
 from ...sampling.roles import TrialFold
@@ -34,7 +35,6 @@ class FitTrials(Stage):
     kind: Literal["fit_trials"] = "fit_trials"
     model: of(MODELS, ModelSpec) | None = Field(None, description="left out where 'start' brings one")  # type: ignore[valid-type]
     learner: of(LEARNERS, Learner)  # type: ignore[valid-type]
-    task: str = Field("", description="the name that this model is asked for by")
     n_bins: int | None = Field(None, ge=1, description="bins a window; None: those of a trial, or of the start")
     hop: int | None = Field(None, ge=1, description="bins from one window to the next; None: n_bins")
     jitter: bool = Field(False, description="a training window begins up to a hop later, at random, as far as it can")
@@ -86,11 +86,10 @@ class FitTrials(Stage):
             binned=train.spec,
             subjects=data.subjects,
             name=job.stage,
-            task=self.task or job.stage,
             fold=fold,
             trained=self._trained(job, train, data, start),
         )
-        save_binned(job.folder, facts, _arrays(model, fitted.model))
+        save_binned(job.folder, facts, learned(model, fitted.model))
         write_json(job.folder / "history.json", fitted.history)
         write_json(job.folder / "fold.json", None if fold is None else fold.model_dump(mode="json"))
         discard_checkpoints(job.folder)
@@ -183,9 +182,3 @@ def _weights(start: BinnedPackage | None) -> dict[str, Tensor] | None:
     if start.facts.model.family != "network":
         raise SpecError(f"Package '{start.facts.name}' holds an estimator", remedy="Remove inputs.start")
     return start.weights()
-
-
-def _arrays(model: ModelSpec, fitted: Any) -> dict[str, Any]:
-    from ...models.package import tensors
-
-    return dict(fitted.state()) if model.family == "estimator" else tensors(fitted.state_dict())

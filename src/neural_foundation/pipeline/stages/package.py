@@ -10,7 +10,8 @@ from typing import ClassVar, Literal
 from ...core.errors import PackageError
 from ...core.specs import off_key
 from ...core.store import atomic
-from ...models.binned_package import CARD, FACTS, WEIGHTS, BinnedPackage
+from ...models.binned_package import BinnedPackage
+from ...models.packed import CARD, FACTS, WEIGHTS
 from ..stage import Item, Job, Stage
 
 

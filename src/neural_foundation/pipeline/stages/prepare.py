@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -17,28 +17,25 @@ from ...core.progress import Progress
 from ...core.specs import SignalSpec
 from ...core.store import read_json, write_json
 from ...core.stream import Chunk, Transducer
-from ...datasets.base import Dataset
 from ...datasets.base import Item as Recording
-from ...datasets.table import DATASETS
 from ...recordings import Session, Signal, read, write_session
 from ...sampling.windows import Windows
 from ...signals.base import SignalOp
 from ...signals.chain import chain
 from ...signals.source import begun
 from ...signals.table import SIGNALS
-from ..stage import Item, Job, Stage
-from .listed import listed, one
+from ..stage import Job
+from .listed import OfRecordings
 
 BLOCK_S = 10.0
 PIECE_VALUES = 1 << 17  # that a chain is given at once, so that they stay in the cache from part to part
 SOURCE = "source.json"  # a path: where the raw file lies on this machine, so it has no checksum
 
 
-class Prepare(Stage):
+class Prepare(OfRecordings):
     """One item a recording: `session.h5`, cleaned and continuous, and `prepared.json`, the facts of it."""
 
     kind: Literal["prepare"] = "prepare"
-    dataset: of(DATASETS, Dataset)  # type: ignore[valid-type]
     signals: tuple[of(SIGNALS, SignalOp), ...] = Field((), description="the cleaning chain, in order")  # type: ignore[valid-type]
     windows: Windows = Windows()
     step: float | None = Field(
@@ -47,29 +44,16 @@ class Prepare(Stage):
 
     version: ClassVar[int] = 2
     gives: ClassVar[str] = "Prepared"
-    own_axis: ClassVar[str] = "recording"
-
-    def own_values(self) -> list[str]:
-        return list(listed(self.dataset, anew=True))
-
-    def raw_files(self, item: Item) -> Sequence[Path]:
-        return list(self.dataset.raw_files(self._recording(item)))
 
     def run(self, job: Job) -> None:
-        recording = self._recording(job.item)
+        recording = self.recording(job.item)
         with self.dataset.open(recording, job.folder) as opened:
             session = begun(opened, self.signals)
             self._check(session)
             made = self._write(job.folder / "session.h5", session, job.progress)
         job.subjects.add(recording.subject)
-        facts = {
-            "recording": recording.id,
-            "subject": recording.subject,
-            "classes": list(self.dataset.classes()),
-            "windows": self.windows.model_dump(mode="json"),
-            "dataset": {"kind": self.dataset.kind, **asdict(self.dataset.info)},
-        }
-        write_json(job.folder / "prepared.json", facts | made)
+        cut = {"classes": list(self.dataset.classes()), "windows": self.windows.model_dump(mode="json")}
+        write_json(job.folder / "prepared.json", self.facts_of(recording) | cut | made)
         write_json(job.folder / SOURCE, {"source": self._source(recording, job.folder)})
         job.measured.append(SOURCE)
 
@@ -92,9 +76,6 @@ class Prepare(Stage):
             "signal": transducer.output.model_dump(mode="json"),
             "chain": dumped(self.signals),
         }
-
-    def _recording(self, item: Item) -> Recording:
-        return one(self.dataset, item["recording"])
 
     def _source(self, recording: Recording, folder: Path) -> str:
         """Return where the raw signal lies: a path, or a name in the output's own folder."""
