@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -40,15 +41,32 @@ class Tokens:
 
     def decisions(self, classes: tuple[str, ...], sfreq: float) -> list[LiveDecision]:
         """Return them one by one; `sfreq` is that of the raw samples."""
-        return [self._decision(i, classes, sfreq) for i in range(len(self))]
+        # lists, not arrays: one call finds the numbers of all tokens, and little code is cold when a block wakes it
+        n = len(self)
+        told = zip(
+            self.sample.tolist(),
+            self.probability.T.tolist(),
+            self.valid.tolist(),
+            [()] * n if self.sets is None else self.sets.T.tolist(),
+            [False] * n if self.abstained is None else self.abstained.tolist(),
+            strict=True,
+        )
+        return [_decision(self.first + i, classes, sfreq, *one) for i, one in enumerate(told)]
 
-    def _decision(self, i: int, classes: tuple[str, ...], sfreq: float) -> LiveDecision:
-        p, sample = self.probability[:, i], int(self.sample[i])
-        abstained = self.abstained is not None and bool(self.abstained[i])
-        kept = () if self.sets is None else tuple(c for c, s in zip(classes, self.sets[:, i], strict=True) if s)
-        named = dict(zip(classes, p.tolist(), strict=True))
-        word = None if abstained else classes[int(p.argmax())]
-        return LiveDecision(self.first + i, sample, sample / sfreq, word, named, bool(self.valid[i]), kept)
+
+def _decision(
+    token: int,
+    classes: tuple[str, ...],
+    sfreq: float,
+    sample: int,
+    p: list[float],
+    valid: bool,
+    kept: Sequence[bool],
+    abstained: bool,
+) -> LiveDecision:
+    word = None if abstained else classes[p.index(max(p))]
+    members = tuple([c for c, k in zip(classes, kept, strict=False) if k])
+    return LiveDecision(token, sample, sample / sfreq, word, dict(zip(classes, p, strict=True)), valid, members)
 
 
 class LiveStream:

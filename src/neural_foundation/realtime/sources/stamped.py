@@ -26,7 +26,8 @@ class Stamped(OpenSource):
         self._timeline, self._clock = Timeline(signal.sfreq, gap_s), clock
         self._longest = max_gap_s * signal.sfreq
         self._waiting: deque[Chunk] = deque()
-        self._last = np.zeros((signal.n_chans, 1), np.float32)
+        self._last = np.zeros((signal.n_chans, 1), np.float32)  # what came last, of which the last column is held
+        self._valid = np.ones(0, np.bool_)
         self._next = 0
 
     @property
@@ -60,8 +61,11 @@ class Stamped(OpenSource):
     def _line_up(self, values: NDArray[np.float32], valid: bool = True) -> None:
         n = values.shape[1]
         if n:
-            self._waiting.append(Chunk(values, np.full(n, valid), self._next))
-            self._last, self._next = values[:, -1:].copy(), self._next + n
+            if len(self._valid) != n:
+                self._valid = np.ones(n, np.bool_)
+                self._valid.flags.writeable = False  # one for many chunks
+            self._waiting.append(Chunk(values, self._valid if valid else np.zeros(n, np.bool_), self._next))
+            self._last, self._next = values, self._next + n
 
     def _skip(self, missing: int, full: bool) -> None:
         """Mark missing samples, which hold the last value, or jump over them where they are too many."""
@@ -69,7 +73,7 @@ class Stamped(OpenSource):
         self.counts.missing += missing
         self.counts.dropped += missing if full else 0
         if missing <= self._longest:
-            self._line_up(np.repeat(self._last, missing, 1), valid=False)
+            self._line_up(np.repeat(self._last[:, -1:], missing, 1), valid=False)
         else:
             self.counts.restarts += 1
             self._next += missing
