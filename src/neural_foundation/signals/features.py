@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import numpy as np
+from pydantic import AfterValidator
 
 from ..core.errors import SignalMismatchError
 from ..core.specs import SignalSpec
@@ -18,7 +19,14 @@ from ..core.stream import Array
 from .base import below_nyquist
 
 T = TypeVar("T", bound=str)
-Bands = dict[str, tuple[float, float]]
+
+
+def _by_edges(bands: dict[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
+    return dict(sorted(bands.items(), key=lambda band: band[1]))
+
+
+# by their edges, however they are written: JSON's keys have no order that a package could rely on
+Bands = Annotated[dict[str, tuple[float, float]], AfterValidator(_by_edges)]
 BANDS: Bands = {
     "delta": (1.0, 4.0),
     "theta": (4.0, 8.0),

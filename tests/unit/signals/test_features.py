@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ from neural_foundation.core.errors import SignalMismatchError, SpecError
 from neural_foundation.core.specs import SignalSpec
 from neural_foundation.core.stream import run
 from neural_foundation.signals import SIGNALS, chain
+from neural_foundation.signals.band_powers import BandPowers
 from neural_foundation.signals.features import frequencies_of, in_units, unfold
 from neural_foundation.signals.spectrogram import Spectrogram
 
@@ -153,3 +156,12 @@ def test_the_examples_of_the_documentation(eeg: SignalSpec, noise: np.ndarray) -
     np.testing.assert_allclose(alpha[:, -20:], 10 * np.log10(2e-10 + 5 * 1e-10 / 125), atol=1)
     hz, spectra = spectra_of(eeg, noise)
     assert hz[spectra[0, :, 40].argmax()] == pytest.approx(10, abs=4)  # tapers of 8 Hz
+
+
+def test_bands_have_one_order_however_they_are_written() -> None:
+    eeg = SignalSpec(sfreq=250, ch_names=("C3", "C4"))
+    written = BandPowers(bands={"beta": (13, 30), "theta": (4, 8), "alpha": (8, 13)}, window_s=1)
+    read = SIGNALS.parse(json.loads(json.dumps(written.model_dump(mode="json"), sort_keys=True)))
+    names = [op.bind(eeg).output.ch_names for op in (written, read)]
+    assert names[0] == names[1]
+    assert [n.rpartition(":")[2] for n in names[0][:3]] == ["theta", "alpha", "beta"]
