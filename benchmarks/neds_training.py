@@ -28,12 +28,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from neural_foundation.core.modalities import BinnedSessionSpec, ModalitySpec
+from neural_foundation.core.modalities import BinnedSessionSpec, BinnedSpec, ModalitySpec
 from neural_foundation.models.neds import Neds
 from neural_foundation.sampling.binned import BinnedBatch, BinnedSession, BinnedSet, Spans
 
 PUBLISHED_CPU_S, PUBLISHED_TRIALS_S, PUBLISHED_GB = 8.9, 2.5, 4.8
-BINS, WIDTH, LAYERS, HEADS, INNER = 100, 256, 5, 8, 512
+BINS, WIDTH, LAYERS, HEADS = 100, 256, 5, 8
 CLASSES = {"choice": 2, "block": 3}
 MODALITIES = (
     ModalitySpec(name="spikes", kind="counts"),
@@ -46,15 +46,15 @@ Loss = Callable[[BinnedBatch, dict[str, Tensor]], Tensor]
 class PublishedLayer(nn.Module):
     """A layer as published: dropout within attention keeps torch from its fused kernel."""
 
-    def __init__(self) -> None:
+    def __init__(self, width: int, heads: int) -> None:
         super().__init__()
-        self.norm_1, self.norm_2 = nn.LayerNorm(WIDTH), nn.LayerNorm(WIDTH)
-        self.query, self.key, self.value, self.out = (nn.Linear(WIDTH, WIDTH) for _ in range(4))
-        self.up, self.down, self.dropout = nn.Linear(WIDTH, INNER), nn.Linear(INNER, WIDTH), nn.Dropout(0.4)
+        self.heads, self.norm_1, self.norm_2 = heads, nn.LayerNorm(width), nn.LayerNorm(width)
+        self.query, self.key, self.value, self.out = (nn.Linear(width, width) for _ in range(4))
+        self.up, self.down, self.dropout = nn.Linear(width, 2 * width), nn.Linear(2 * width, width), nn.Dropout(0.4)
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         y = self.norm_1(x)
-        q, k, v = (m(y).unflatten(-1, (HEADS, -1)).transpose(1, 2) for m in (self.query, self.key, self.value))
+        q, k, v = (m(y).unflatten(-1, (self.heads, -1)).transpose(1, 2) for m in (self.query, self.key, self.value))
         q, k = (t * cos + torch.cat([-t.chunk(2, -1)[1], t.chunk(2, -1)[0]], -1) * sin for t in (q, k))
         y = functional.scaled_dot_product_attention(q, k, v, dropout_p=0.4)
         x = x + self.out(self.dropout(y.transpose(1, 2).flatten(2)))
@@ -64,19 +64,20 @@ class PublishedLayer(nn.Module):
 class Published(nn.Module):
     """What the published network computes for a batch of one session, with our own loss."""
 
-    def __init__(self, units: int) -> None:
+    def __init__(self, spec: BinnedSpec, width: int = WIDTH, layers: int = LAYERS, heads: int = HEADS) -> None:
         super().__init__()
-        sizes = {"spikes": units, "wheel": 1, "whisker": 1, **dict.fromkeys(CLASSES, 1)}
-        outs = {"spikes": units, "wheel": 1, "whisker": 1, **CLASSES}
-        spread = {n: BINS if n in CLASSES else 1 for n in sizes}
+        self.classes = {m.name: len(m.classes) for m in spec.modalities if m.classes}
+        sizes = {n: 1 if n in self.classes else len(spec.channels(0, n)) for n in spec.names}
+        outs = sizes | self.classes
+        spread = {n: BINS if n in self.classes else 1 for n in sizes}
         self.stitch = nn.ModuleDict({n: nn.Linear(c, 2 * c * spread[n]) for n, c in sizes.items()})
-        self.project = nn.ModuleDict({n: nn.Linear(2 * c, WIDTH) for n, c in sizes.items()})
-        self.place = nn.ParameterDict({n: nn.Parameter(torch.zeros(BINS, WIDTH)) for n in sizes})
-        self.share = nn.ParameterDict({n: nn.Parameter(torch.rand(BINS)) for n in CLASSES})
-        self.read = nn.ModuleDict({n: nn.Linear(WIDTH, k) for n, k in outs.items()})
-        self.layers = nn.ModuleList(PublishedLayer() for _ in range(LAYERS))
-        self.norm, self.dropout = nn.LayerNorm(WIDTH), nn.Dropout(0.2)
-        half = torch.arange(0, WIDTH // HEADS, 2) / (WIDTH // HEADS)
+        self.project = nn.ModuleDict({n: nn.Linear(2 * c, width) for n, c in sizes.items()})
+        self.place = nn.ParameterDict({n: nn.Parameter(torch.zeros(BINS, width)) for n in sizes})
+        self.share = nn.ParameterDict({n: nn.Parameter(torch.rand(BINS)) for n in self.classes})
+        self.read = nn.ModuleDict({n: nn.Linear(width, k) for n, k in outs.items()})
+        self.layers = nn.ModuleList(PublishedLayer(width, heads) for _ in range(layers))
+        self.norm, self.dropout = nn.LayerNorm(width), nn.Dropout(0.2)
+        half = torch.arange(0, width // heads, 2) / (width // heads)
         angle = (torch.arange(BINS)[:, None] * 10_000.0**-half).repeat(len(sizes), 2)
         self.register_buffer("cos", angle.cos())
         self.register_buffer("sin", angle.sin())
@@ -86,14 +87,14 @@ class Published(nn.Module):
         for name, stitch in self.stitch.items():
             given = values[name] if values[name].ndim == 3 else values[name][:, None].float()
             made = functional.softsign(stitch(given))
-            made = self.project[name](made.unflatten(-1, (BINS, 2)) if name in CLASSES else made)
+            made = self.project[name](made.unflatten(-1, (BINS, 2)) if name in self.classes else made)
             made = self.dropout(made).masked_fill(hidden[name].expand(-1, BINS)[..., None], 0.0)
             tokens.append(made + self.place[name])
         x = torch.cat(tokens, 1)
         for layer in self.layers:
             x = layer(x, self.cos, self.sin)
         rows = dict(zip(self.stitch, self.norm(x).split(BINS, 1), strict=True))
-        pooled = {n: (rows[n] * self.share[n][:, None]).sum(1) if n in CLASSES else rows[n] for n in rows}
+        pooled = {n: (rows[n] * self.share[n][:, None]).sum(1) if n in self.classes else rows[n] for n in rows}
         return [{n: self.read[n](y) for n, y in pooled.items()}]
 
 
@@ -122,10 +123,10 @@ def loss(batch: BinnedBatch, made: dict[str, Tensor], hidden: dict[str, Tensor])
     for name, given in values.items():
         if name == "spikes":
             each = functional.poisson_nll_loss(made[name], given, reduction="none").mean(-1, keepdim=True)
-        elif name in CLASSES:
+        elif given.ndim == 1:
             each = functional.cross_entropy(made[name].float(), given, reduction="none")[:, None]
         else:
-            each = (made[name] - given).square()
+            each = (made[name] - given).square().mean(-1, keepdim=True)
         weight = hidden[name].to(each.dtype).view(each.shape)
         total = total + (each * weight).sum() / weight.sum().clamp(min=1)
     return total
@@ -135,11 +136,11 @@ class Variant:
     """A network with its optimiser; `step()` returns CPU and wall seconds."""
 
     def __init__(self, name: str, data: BinnedSet, batch: BinnedBatch) -> None:
-        self.name, self.batch, units = name, batch, len(data.spec.channels(0, "spikes"))
+        self.name, self.batch = name, batch
         self.bf16 = name.endswith("bf16")
         torch.manual_seed(0)
         if name == "published":
-            self.network: nn.Module = Published(units)
+            self.network: nn.Module = Published(data.spec)
         else:
             network = Neds(size="small", static_tokens="per_bin" if "per_bin" in name else "one").build(data.spec)
             network.calibrate_sets(data)
