@@ -7,7 +7,7 @@ python=${1:-python3}
 shift || true
 
 declare -A libraries=(
-  [tracking]="tensorboard mlflow" [hub]="huggingface_hub" [brain]="temporaldata" [tables]="pyarrow" [remote]="fsspec" [serve]="fastapi uvicorn websockets" [traces]="opentelemetry" [lsl]="pylsl" [brainflow]="brainflow"
+  [tracking]="tensorboard mlflow" [hub]="huggingface_hub" [brain]="temporaldata" [tables]="pyarrow" [hms]="pyarrow transformers skl2onnx" [remote]="fsspec" [serve]="fastapi uvicorn websockets" [traces]="opentelemetry" [lsl]="pylsl" [brainflow]="brainflow"
   [ray]="ray ray.tune" [slurm]="submitit"
   [test]="pytest xdist pytest_cov hypothesis jsonschema" [dev]="mypy" [docs]="sphinx myst_parser numpydoc"
 )
@@ -17,6 +17,7 @@ check() { # EXTRA BIN: what only this extra makes possible
     hub) "$2/pytest" -q tests/unit/api/test_hub.py ;;
     brain) "$2/pytest" -q tests/unit/recordings/test_hdf5.py ;;
     tables) "$2/pytest" -q tests/unit/recordings/test_tables.py ;;
+    hms) "$2/pytest" -q tests/unit/datasets/test_simulated_hms.py tests/unit/export/test_tree_graph.py ;;
     remote) "$2/pytest" -q tests/unit/sampling -k remote ;;
     serve) "$2/pytest" -q --ignore tests/unit/serving/test_tracing.py tests/unit/serving tests/integration/test_serving.py -m "not slow" ;;
     traces) "$2/pytest" -q tests/unit/serving/test_tracing.py ;;

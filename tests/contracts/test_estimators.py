@@ -8,7 +8,7 @@ import pytest
 from neural_foundation.core.errors import DataError, PackageError, SignalMismatchError, SpecError
 from neural_foundation.core.specs import SignalSpec, TargetSpec
 from neural_foundation.core.store import load_arrays, save_arrays
-from neural_foundation.models.base import Estimator
+from neural_foundation.models.base import ABSENT, Estimator
 from neural_foundation.models.binned_estimator import BinnedModel
 from neural_foundation.models.table import MODELS
 
@@ -96,8 +96,12 @@ def test_refusals(fitted):
         estimator.predict_proba(signal[:0])
     with pytest.raises(DataError, match="9 windows, 8 targets"):
         fresh.fit(signal, target[:8], subject)
-    with pytest.raises(DataError, match="No training window has class 'rest'"):
-        fresh.fit(signal, np.minimum(target, 1), subject)
+    if fresh.fills_absent:
+        absent = fresh.fit(signal, np.minimum(target, 1), subject).predict_proba(signal)[:, 2]
+        assert (absent == ABSENT).all()
+    else:
+        with pytest.raises(DataError, match="No training window has class 'rest'"):
+            fresh.fit(signal, np.minimum(target, 1), subject)
     with pytest.raises(PackageError, match="holds 'x'"):
         fresh.load({"x": np.zeros(1)})
     with pytest.raises(SpecError, match="regression"):
@@ -106,6 +110,40 @@ def test_refusals(fitted):
         MODELS.parse(kind).build(SIGNAL, TARGET)
     with pytest.raises(SpecError, match="leave context at 'trial'"):
         MODELS.parse({"kind": kind, "context": "stream"})
+
+
+def test_votes_are_for_those_that_take_them(fitted):
+    kind, _ = fitted
+    fresh = MODELS.parse(kind).estimator(SIGNAL, TARGET)
+    signal, target, subject = windows(12)
+    votes = np.eye(3)[target] * 5 + np.eye(3)[(target + 1) % 3]
+    if not fresh.takes_votes:
+        with pytest.raises(DataError, match="does not learn from votes"):
+            fresh.fit(signal, target, subject, votes)
+        return
+    assert np.isfinite(fresh.fit(signal, target, subject, votes).predict_proba(signal)).all()
+    for wrong, message in (
+        (votes[:, :2], r"Votes have shape \(12, 2\) for 12 windows of 3 classes"),
+        (-votes, "negative"),
+        (votes * np.nan, "not finite"),
+        (votes * 0, "No training window has a vote"),
+    ):
+        with pytest.raises(DataError, match=message):
+            fresh.fit(signal, target, subject, wrong)
+
+
+def test_windows_that_are_read_when_asked_for(fitted):
+    kind, estimator = fitted
+    signal, target, subject = windows()
+    read = []
+
+    def load(indices):
+        read.append(len(indices))
+        return signal[indices]
+
+    again = MODELS.parse(kind).estimator(SIGNAL, TARGET).fit_from(load, target, subject)
+    assert {k: v.tobytes() for k, v in again.state().items()} == {k: v.tobytes() for k, v in estimator.state().items()}
+    assert max(read) == (estimator.reads or 90)
 
 
 def test_the_kinds_are_found():

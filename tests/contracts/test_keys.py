@@ -62,7 +62,10 @@ TOGETHER: dict[tuple[str, str], dict[str, Any]] = {
     ("laplacian", "stiffness"): {"method": "spline", "stiffness": 3},
     ("laplacian", "ridge"): {"method": "spline", "ridge": 1e-4},
     **{(k, "bandwidth_hz"): {"method": "multitaper", "bandwidth_hz": 3.0} for k in SPECTRAL},
-    **{(k, "bands"): {"bands": {"low": [3.0, 7.0]}} for k in ("band_powers", "connectivity", "lfp_bands")},
+    **{
+        (k, "bands"): {"bands": {"low": [3.0, 7.0]}}
+        for k in ("band_powers", "boosted_trees", "connectivity", "lfp_bands")
+    },
     ("connectivity", "pairs"): {"pairs": [["C3", "Cz"]]},
     ("spectrogram", "n_mels"): {"method": "mel", "n_mels": 30},
     ("spectrogram", "mel_corner_hz"): {"method": "mel", "mel_corner_hz": 8.0},
@@ -87,6 +90,7 @@ TOGETHER: dict[tuple[str, str], dict[str, Any]] = {
     ("bin", "static"): {"static": {"choice": {"classes": ["left", "right"]}}},
     ("prepare", "signals"): {"signals": [{"kind": "notch", "hz": 60}]},
     ("prepare", "windows"): {"windows": {"length_s": 3.0}},
+    ("export", "formats"): {"formats": ["onnx", "torch"]},
     ("evaluate", "alarms"): {"alarms": {"event": "preictal"}},
     ("fit", "windows"): {"windows": {"length_s": 3.0}},
     ("fit", "model"): {"model": {"kind": "band_power", "segment_s": 1.0}},
@@ -145,15 +149,16 @@ def fields() -> Iterator[tuple[str, str, str]]:
                 yield room, kind, name
 
 
-# estimators refuse context 'stream', what is simulated has no path, there is one format of export: nothing to change
+# estimators and networks of whole windows refuse context 'stream', what is simulated has no path: nothing to change
 FIXED = {
     *((kind, "context") for kind in MODELS if MODELS.row(kind).load().family == "estimator"),  # type: ignore[attr-defined]
+    *((kind, "context") for kind in ("resnet_gru", "spectrogram_efficientnet", "squeezeformer")),
+    ("simulated_hms", "path"),
     ("simulated_motor_imagery", "path"),
     ("simulated_neurofeedback", "path"),
     ("simulated_seizures", "path"),
     ("simulated_sessions", "path"),
     ("simulated_sleep", "path"),
-    ("export", "formats"),
 }
 FIELDS = [f for f in fields() if (f[1], f[2]) not in FIXED]
 

@@ -41,7 +41,7 @@ class _Windows(SimpleNamespace):
         return self.signal[np.asarray(indices)]
 
     def select(self, indices: Any) -> _Windows:
-        names = ("signal", "target", "subject")
+        names = ("signal", "target", "subject", "votes")
         return _Windows(spec=SIGNAL, n_times=self.n_times, **{n: getattr(self, n)[indices] for n in names})
 
 
@@ -51,7 +51,8 @@ def _windows(task: str, n: int = 12) -> Any:
     signal = rng.standard_normal((n, 3, 128)).astype(np.float32) * 1e-5
     signal[target == 1, 1] *= 3
     values = target if task == "classification" else target.astype(np.float32)
-    return _Windows(spec=SIGNAL, n_times=128, signal=signal, target=values, subject=np.asarray(SUBJECTS * (n // 2)))
+    subject, votes = np.asarray(SUBJECTS * (n // 2)), 1 + 3 * np.eye(2, dtype=np.float32)[target]
+    return _Windows(spec=SIGNAL, n_times=128, signal=signal, target=values, subject=subject, votes=votes)
 
 
 def _bound(kind: str) -> tuple[Objective, Bound]:

@@ -26,6 +26,10 @@ DATASETS = KindTable(
             f"{_HERE}.simulated.sessions:SimulatedSessions",
             "Mice at a decision task: sorted spikes of known tuning, wheel, cameras; shaped like 'ibl'.",
         ),
+        "simulated_hms": Row(
+            f"{_HERE}.simulated.icu:SimulatedHMS",
+            "Simulated EEG of intensive care with votes of experts; the files and classes of 'hms'.",
+        ),
         "recordings": Row(f"{_HERE}.recordings_folder:Recordings", "Your own recordings in a folder."),
         "eegmat": Row(f"{_HERE}.eegmat:EEGMAT", "Rest against mental arithmetic, 36 people, 19 EEG channels."),
         "ssvep_exo": Row(f"{_HERE}.ssvep_exo:SSVEPExo", "Flicker at 13, 17 and 21 Hz, 12 people, 8 EEG channels."),
@@ -41,6 +45,12 @@ DATASETS = KindTable(
         "tusz": Row(f"{_HERE}.tusz:TUSZ", "Epileptic seizures in clinical EEG, 675 people; needs an account."),
         "hms": Row(
             f"{_HERE}.hms:HMS", "Seizures, periodic and rhythmic patterns in ICU EEG, 1950 people; Kaggle account."
+        ),
+        "bonn": Row(
+            f"{_HERE}.bonn_delhi:Bonn", "500 segments of one channel, seizure or one of four others; no subject ids."
+        ),
+        "delhi": Row(
+            f"{_HERE}.bonn_delhi:Delhi", "150 segments of one channel, ictal, preictal, interictal; no subject ids."
         ),
         "ibl": Row(f"{_HERE}.ibl:IBL", "Mice at IBL's decision task: sorted spikes, wheel, cameras, by session id."),
         "spykesml": Row(f"{_HERE}.spykesml:SpykesML", "Macaques that reach: binned M1 and S1 spikes, hand velocity."),
