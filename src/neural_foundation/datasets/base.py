@@ -74,9 +74,17 @@ class Dataset(Spec):
     def classes(self) -> tuple[str, ...]:
         """Return the class names in the order of a decoder's outputs."""
 
+    def votes(self) -> tuple[str, ...]:
+        """Return the facts of a trial that hold the experts' votes, in the order of `classes()`; () without votes."""
+        return ()
+
     def raw_files(self, item: Item) -> tuple[Path, ...]:
         """Return the files whose bytes decide what `open(item)` gives; () for a generated dataset."""
         return item.files
+
+    def written(self, item: Item) -> str:
+        """Return the name of the raw file that a generated dataset writes into the folder given to `open`."""
+        return f"{item.id}.edf"
 
 
 class Files(Dataset):

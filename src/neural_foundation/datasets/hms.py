@@ -11,7 +11,7 @@ from pydantic import Field
 
 from ..core.errors import RecordingError, one_of
 from .base import DatasetInfo, Files, Item
-from .hms_table import CLASSES, EEG_S, SPECTROGRAM_S, Table, check_rows, facts, table
+from .hms_table import CLASSES, EEG_S, SPECTROGRAM_S, VOTES, Table, check_rows, facts, table
 from .kaggle_client import Kaggle
 from .sources import Source
 
@@ -70,6 +70,9 @@ class HMS(Files):
 
     def classes(self) -> tuple[str, ...]:
         return CLASSES
+
+    def votes(self) -> tuple[str, ...]:
+        return VOTES
 
     def found(self, root: Path) -> list[Item]:
         path = root / TRAIN

@@ -40,6 +40,7 @@ class Predictions:
     """What one model said of held-out windows; all arrays have one entry a window.
 
     trial : (n,) number of the trial within its session. fold, seed : (n,) which of the trained models said it.
+    votes : (n, n_classes) how many experts chose each class; None where nobody was asked.
     """
 
     model: str
@@ -50,13 +51,19 @@ class Predictions:
     trial: NDArray[np.int64]
     fold: NDArray[np.int64]
     seed: NDArray[np.int64]
+    votes: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
-        lengths = {f.name: len(getattr(self, f.name)) for f in fields(self) if f.name != "model"}
+        lengths = {name: len(getattr(self, name)) for name in self._rows}
         if len(set(lengths.values())) != 1 or self.probability.ndim != 2:
             raise DataError(f"Predictions of '{self.model}' have unequal lengths {lengths}")
         if not lengths["target"]:
             raise DataError(f"Model '{self.model}' predicted nothing", remedy="Hold out one subject or more")
+
+    @property
+    def _rows(self) -> list[str]:
+        """The names of what has an entry a window."""
+        return [f.name for f in fields(self) if f.name != "model" and (f.name != "votes" or self.votes is not None)]
 
     @classmethod
     def join(cls, parts: Sequence[Predictions]) -> Predictions:
@@ -64,26 +71,28 @@ class Predictions:
         names = {p.model for p in parts}
         if len(names) != 1:
             raise DataError(f"Predictions of {one_of(sorted(names))} cannot be joined", allowed="those of one model")
-        rows = [f.name for f in fields(cls) if f.name != "model"]
+        rows = parts[0]._rows
+        if any(p._rows != rows for p in parts):
+            given = f"Some predictions of '{names.pop()}' have votes, others have none"
+            raise DataError(given, remedy="Evaluate all folds on the same windows")
         return cls(names.pop(), **{r: np.concatenate([getattr(p, r) for p in parts]) for r in rows})
 
     def pick(self, chosen: Array) -> Predictions:
         """Return the windows that an index or mask chooses."""
-        rows = {f.name: getattr(self, f.name)[chosen] for f in fields(self) if f.name != "model"}
-        return Predictions(self.model, **rows)
+        return Predictions(self.model, **{name: getattr(self, name)[chosen] for name in self._rows})
 
     def save(self, path: Path | str) -> None:
         """Write as an array file: no pickle, equal predictions give equal bytes."""
-        store.save_arrays(path, {f.name: getattr(self, f.name) for f in fields(self)})
+        store.save_arrays(path, {name: getattr(self, name) for name in ("model", *self._rows)})
 
     @classmethod
     def load(cls, path: Path | str) -> Predictions:
         """Return what `save` wrote; StoreError where the file is missing, damaged or something else."""
         arrays = store.load_arrays(path)
         expected = {f.name for f in fields(cls)}
-        if set(arrays) != expected:
+        if set(arrays) | {"votes"} != expected:
             raise StoreError(
-                f"{path} holds {one_of(sorted(arrays))}, not predictions", allowed=one_of(sorted(expected))
+                f"{path} holds {one_of(sorted(arrays))}, not predictions", allowed=one_of(sorted(expected - {"votes"}))
             )
         return cls(str(arrays.pop("model")), **arrays)
 

@@ -14,7 +14,9 @@ from .checks import labelled_part
 
 
 class EstimatorLearner(Learner):
-    """Load every labelled training window into memory and call the estimator's own `fit`.
+    """Read the labelled training windows and call the estimator's own `fit_from`, with their votes where it takes them.
+
+    All windows are in memory at once, but for estimators that say how many they read.
 
     One of binned sessions is given the sets of windows as they are; it may choose its penalty on those of validation.
     """
@@ -23,7 +25,7 @@ class EstimatorLearner(Learner):
     family: ClassVar[Literal["network", "estimator"]] = "estimator"
 
     def fit(self, task: Task) -> Fitted:
-        """Return the fitted estimator; the device is not used, validation windows and seed only for binned sessions.
+        """Return the fitted estimator; the device is not used, validation windows only for binned sessions.
 
         Raises
         ------
@@ -38,7 +40,9 @@ class EstimatorLearner(Learner):
         train: Any = labelled_part(task.train, task.target)
         estimator = task.model.estimator(task.signal, task.target)
         task.progress(0, 1, f"fitting {len(train)} windows")
-        fitted = estimator.fit(train.load(np.arange(len(train))), np.asarray(train.target), np.asarray(train.subject))
+        estimator.seed = derive(task.seed, "estimator")
+        votes = getattr(train, "votes", None) if estimator.takes_votes else None
+        fitted = estimator.fit_from(train.load, np.asarray(train.target), np.asarray(train.subject), votes)
         task.progress(1, 1, f"fitted {len(train)} windows")
         return Fitted(fitted)
 

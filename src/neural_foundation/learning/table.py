@@ -20,6 +20,7 @@ OBJECTIVES = KindTable(
         "masked": Row(f"{_HERE}.objectives.masked:Masked", "predict hidden band power from what came before"),
         "contrastive": Row(f"{_HERE}.objectives.contrastive:Contrastive", "recognise a window under change (InfoNCE)"),
         "classify": Row(f"{_HERE}.objectives.classify:Classify", "cross-entropy, optionally blind to the subject"),
+        "votes": Row(f"{_HERE}.objectives.votes:Votes", "divergence from the shares of several experts' votes"),
         "regress": Row(f"{_HERE}.objectives.regress:Regress", "squared or Huber error of the outputs"),
         "multimodal": Row(f"{_HERE}.objectives.multimodal:Multimodal", "spikes from behaviour and the reverse, masked"),
     },

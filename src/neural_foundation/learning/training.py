@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..core.errors import SpecError
@@ -94,7 +95,7 @@ def _prepared(learner: Gradient, task: Task, ranks: Ranks) -> Training:
     loss = objective.bind(bound)
     freeze(network, learner.freeze)
     if learner.probe and not learner.keep_head and task.target is not None and task.target.task == "classification":
-        _probe(network, source, np.asarray(windows.target), np.asarray(windows.subject), task)
+        _probe(network, source, _said(windows), np.asarray(windows.subject), task)
     return Training(
         learner=learner,
         network=network,
@@ -167,6 +168,12 @@ def _align(network: nn.Module, source: Source, task: Task) -> None:
     parts = fixed_batches(len(source), 64)
     batches = (source.batch(p, seed=task.seed) for p in parts)
     able.calibrate_people((b.signal, b.identity) for b in batches)
+
+
+def _said(windows: Any) -> NDArray[Any]:
+    """Return the classes (n,), or the shares (n, K) that experts gave them where they voted."""
+    votes = getattr(windows, "votes", None)  # windows of another make have none
+    return np.asarray(windows.target) if votes is None else np.asarray(votes / votes.sum(1, keepdims=True))
 
 
 def _probe(network: nn.Module, source: Source, target: Any, subject: Any, task: Task) -> None:

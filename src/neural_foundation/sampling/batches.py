@@ -1,7 +1,7 @@
 """From addresses of windows to batches on a device.
 
 Shapes: signal (batch, n_chans, n_times) float32 volts; target (batch,) class index, -1 unlabelled; subject (batch,)
-0 for the population, 1.. for the training subjects in their order.
+0 for the population, 1.. for the training subjects in their order; votes (batch, K) float32.
 """
 
 from __future__ import annotations
@@ -30,8 +30,9 @@ class Batch:
 
     subject : the index given to the network. identity : who it truly is, which `subject` may hide (validation comes
     as from a new subject, 0). items : (batch,) which windows these are. begin : what of the network's start state is
-    otherwise, B first. montage : which of several sets of channels the signal has. (seed, epoch, step, item) decide
-    every random choice; validation has step -1.
+    otherwise, B first. montage : which of several sets of channels the signal has. votes : how many experts chose each
+    of the K classes, None where nobody was asked. (seed, epoch, step, item) decide every random choice; validation has
+    step -1.
     """
 
     signal: Tensor
@@ -44,6 +45,7 @@ class Batch:
     step: int = -1
     begin: Mapping[str, Tensor] | None = None
     montage: int = 0
+    votes: Tensor | None = None
     arrays: ClassVar[tuple[str, ...]] = ("items",)  # what stays an array on the way from a worker
 
     def __len__(self) -> int:
@@ -57,7 +59,8 @@ class Batch:
         """Return the batch on a device."""
         names = ("signal", "target", "subject", "identity")
         begin = None if self.begin is None else {n: t.to(device) for n, t in self.begin.items()}
-        return replace(self, begin=begin, **{n: getattr(self, n).to(device) for n in names})
+        votes = None if self.votes is None else self.votes.to(device)
+        return replace(self, begin=begin, votes=votes, **{n: getattr(self, n).to(device) for n in names})
 
 
 class Source:
@@ -87,7 +90,10 @@ class Source:
         subject = np.zeros_like(identity) if population else identity
         target = np.asarray(self.windows.target)[items]
         tensors = [_tensor(v) for v in (self.signal(items), target, subject, identity)]
-        return Batch(tensors[0], tensors[1], tensors[2], tensors[3], np.asarray(items, np.int64), seed, epoch, step)
+        known = getattr(self.windows, "votes", None)  # the duck type of a window set need not have any
+        votes = None if known is None else _tensor(np.asarray(known, np.float32)[items])
+        items = np.asarray(items, np.int64)
+        return Batch(tensors[0], tensors[1], tensors[2], tensors[3], items, seed, epoch, step, votes=votes)
 
 
 def _tensor(values: NDArray[np.generic]) -> Tensor:

@@ -8,14 +8,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from ..core.errors import DataError, SignalMismatchError, one_of
 from ..core.specs import SignalSpec, Spec
+from ..core.store import load_arrays
 from ..recordings import Session, Signal, read
 
 if TYPE_CHECKING:
@@ -27,16 +28,33 @@ BLOCK = 1 << 20  # samples whose validity is looked at together
 
 
 class Windows(Spec):
-    """How windows lie in a trial: the first `start_s` after its onset, then every `hop_s` while they fit."""
+    """How windows lie in a trial: the first `start_s` after its onset, then every `hop_s` while they fit.
+
+    A window around a trial begins before it (`start_s` below 0) and ends after it (`past_s`).
+    """
 
     start_s: float = 0.0
     length_s: float = Field(4.0, gt=0)
     hop_s: float | None = Field(None, gt=0, description="one window a trial when absent")
+    past_s: float = Field(0.0, ge=0, description="a window may end so much later than its trial")
+    least_valid: float = Field(
+        1.0, gt=0, le=1, description="share of a window's samples that must be valid; below 1 the others are zero"
+    )
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out `past_s` and `least_valid` at their defaults: files are as they were before there were these."""
+        fields = type(self).model_fields
+        return {
+            n: v
+            for n, v in dump(self).items()
+            if n not in ("past_s", "least_valid") or getattr(self, n) != fields[n].default
+        }
 
     def starts(self, onset_s: float, end_s: float) -> list[float]:
         """Return the start of each window of a trial, in seconds; none where the first does not fit."""
         first, tolerance = onset_s + self.start_s, 1e-6
-        room = end_s - first - self.length_s + tolerance
+        room = end_s + self.past_s - first - self.length_s + tolerance
         if room < 0:
             return []
         return [first] if self.hop_s is None else [first + k * self.hop_s for k in range(int(room / self.hop_s) + 1)]
@@ -48,6 +66,8 @@ class WindowSet:
 
     target : class index, -1 where unlabelled. trial : running number of the trial in its session.
     start : first sample in the recording; file : index into `paths`.
+    votes : (n, K) how many experts chose each class, None where there are none. zero_invalid : whether samples that
+    cannot be trusted are zero in what `load` gives; else they are what the file holds.
     """
 
     spec: SignalSpec
@@ -59,6 +79,8 @@ class WindowSet:
     trial: Indices
     subject: Labels
     session: Labels
+    votes: NDArray[np.float32] | None = None
+    zero_invalid: bool = False
 
     def __len__(self) -> int:
         return len(self.start)
@@ -67,7 +89,8 @@ class WindowSet:
         """Return the windows at some indices, or where a mask is True."""
         which = np.asarray(which)
         names = ("file", "start", "target", "trial", "subject", "session")
-        return replace(self, **{n: getattr(self, n)[which] for n in names})
+        votes = None if self.votes is None else self.votes[which]
+        return replace(self, votes=votes, **{n: getattr(self, n)[which] for n in names})
 
     def of_subjects(self, subjects: Sequence[str]) -> WindowSet:
         """Return the windows of some subjects."""
@@ -88,17 +111,27 @@ class WindowSet:
         used, file = np.unique(self.file[indices], return_inverse=True)
         store = WindowStore([self.paths[i] for i in used])
         try:
-            return store.load(file, self.start[indices], self.n_times, out)
+            store.load(file, self.start[indices], self.n_times, out)
+            if self.zero_invalid:
+                for window, valid in zip(out, store.valid(file, self.start[indices], self.n_times), strict=True):
+                    window[:, ~valid] = 0
+            return out
         finally:
             store.close()
 
 
 def labelled(
-    paths: Sequence[Path], windows: Windows, classes: Sequence[str], *, one_class: Literal["raise", "allow"] = "raise"
+    paths: Sequence[Path],
+    windows: Windows,
+    classes: Sequence[str],
+    *,
+    one_class: Literal["raise", "allow"] = "raise",
+    votes: Sequence[Path] | None = None,
 ) -> WindowSet:
     """Return the windows of all trials whose label is one of `classes`; DataError where that leaves too little.
 
     one_class : whether windows of a single class are too little (to learn or to score) or enough (to replay).
+    votes : one file a recording, whose array `votes` (n_trials, K) has the votes for each of the K classes.
     """
     rows, spec = [], None
     for file, path in enumerate(paths):
@@ -108,7 +141,7 @@ def labelled(
     if spec is None or not rows:
         raise DataError(
             "No window fits any trial",
-            allowed=f"trials labelled {one_of(classes)}, at least {windows.start_s + windows.length_s} s long",
+            allowed=f"trials labelled {one_of(classes)}, at least {_needed(windows)} s long",
             remedy="Check windows.start_s and windows.length_s against the trials",
         )
     present = {classes[r[2]] for r in rows}
@@ -118,12 +151,14 @@ def labelled(
             allowed=f"at least two of {one_of(classes)}",
             remedy="Check the dataset's events",
         )
-    return _window_set(spec, windows.length_s, paths, rows)
+    made = _window_set(spec, windows, paths, rows)
+    return made if votes is None else replace(made, votes=_votes(votes, made, len(classes)))
 
 
-def continuous(paths: Sequence[Path], length_s: float, hop_s: float) -> WindowSet:
+def continuous(paths: Sequence[Path], length_s: float, hop_s: float, *, least_valid: float = 1.0) -> WindowSet:
     """Return unlabelled windows over whole recordings, every `hop_s`; those with an invalid sample are left out.
 
+    least_valid : share of a window's samples that must be valid; below 1, the others are zero in what is loaded.
     DataError where no window is left.
     """
     rows, spec, fits = [], None, 0
@@ -135,24 +170,31 @@ def continuous(paths: Sequence[Path], length_s: float, hop_s: float) -> WindowSe
             starts = np.arange(0, signal.n_times - n + 1, hop)
             fits += len(starts)
             who = session.subject, session.session_id
-            rows += [(file, s, -1, -1, *who) for s in starts[_trusted(signal, starts, n)].tolist()]
+            rows += [(file, s, -1, -1, *who) for s in starts[_trusted(signal, starts, n, least_valid)].tolist()]
     if spec is None or not fits:
         raise DataError(f"No recording is as long as a window of {length_s} s", remedy="Give shorter windows")
     if not rows:
         given = f"Each of the {fits} windows of {length_s} s holds a sample that is not valid"
+        if least_valid < 1:
+            given = f"Less than {least_valid:.0%} of each of the {fits} windows of {length_s} s is valid"
         raise DataError(given, remedy="Give shorter windows, or look at the recordings with 'data inspect'")
-    return _window_set(spec, length_s, paths, rows)
+    return _window_set(spec, Windows(length_s=length_s, least_valid=least_valid), paths, rows)
 
 
-def _trusted(signal: Signal, starts: Indices, n_times: int) -> NDArray[np.bool_]:
-    """Return which windows are valid throughout, (n,); the validity of about a million samples is read at a time."""
+def _trusted(signal: Signal, starts: Indices, n_times: int, least_valid: float) -> NDArray[np.bool_]:
+    """Return which windows are valid enough, (n,); the validity of about a million samples is read at a time."""
     good = np.zeros(len(starts), np.bool_)
     many = max(1, BLOCK // max(1, int(starts[1] - starts[0]) if len(starts) > 1 else 1))
     for at in range(0, len(starts), many):
         some = starts[at : at + many]
         bad = np.concatenate([[0], np.cumsum(~signal.valid(int(some[0]), int(some[-1]) + n_times))])
-        good[at : at + many] = bad[some - some[0]] == bad[some - some[0] + n_times]
+        wrong = bad[some - some[0] + n_times] - bad[some - some[0]]
+        good[at : at + many] = wrong <= _most_invalid(least_valid, n_times)
     return good
+
+
+def _most_invalid(least_valid: float, n_times: int) -> int:
+    return int((1 - least_valid) * n_times + 1e-6)
 
 
 def apart(start: Indices, n_times: int) -> Indices:
@@ -176,7 +218,9 @@ def _trial_rows(file: int, session: Session, windows: Windows, classes: list[str
             continue
         for start_s in windows.starts(float(onset), float(end)):
             first = round((start_s - signal.start_s) * signal.spec.sfreq)
-            if 0 <= first <= signal.n_times - n and signal.valid(first, first + n).all():
+            if not 0 <= first <= signal.n_times - n:
+                continue
+            if np.count_nonzero(~signal.valid(first, first + n)) <= _most_invalid(windows.least_valid, n):
                 rows.append((file, first, classes.index(label), trial, session.subject, session.session_id))
     return rows
 
@@ -192,12 +236,31 @@ def _same(known: SignalSpec | None, found: SignalSpec, path: Path) -> SignalSpec
     return known or found
 
 
-def _window_set(spec: SignalSpec, length_s: float, paths: Sequence[Path], rows: list[Row]) -> WindowSet:
+def _needed(windows: Windows) -> float:
+    return windows.start_s + windows.length_s - windows.past_s
+
+
+def _votes(files: Sequence[Path], windows: WindowSet, n_classes: int) -> NDArray[np.float32]:
+    """Return the votes of each window (n, K), those of its trial."""
+    if len(files) != len(windows.paths):
+        raise DataError(f"There are {len(files)} files of votes", allowed=f"one for each of {len(windows.paths)}")
+    votes = np.zeros((len(windows), n_classes), np.float32)
+    for file in np.unique(windows.file).tolist():
+        mine = windows.file == file
+        found = np.asarray(load_arrays(files[file]).get("votes", np.zeros(0)))
+        if found.ndim != 2 or found.shape[1] != n_classes or len(found) <= windows.trial[mine].max():
+            given = f"{files[file]} holds votes of shape {found.shape}"
+            raise DataError(given, allowed=f"(n_trials, {n_classes})", remedy="Run the stage that writes it again")
+        votes[mine] = found[windows.trial[mine]]
+    return votes
+
+
+def _window_set(spec: SignalSpec, windows: Windows, paths: Sequence[Path], rows: list[Row]) -> WindowSet:
     file, start, target, trial, subject, session = zip(*rows, strict=True)
     integers = [np.asarray(v, np.int64) for v in (file, start, target, trial)]
     return WindowSet(
         spec,
-        round(length_s * spec.sfreq),
+        round(windows.length_s * spec.sfreq),
         tuple(paths),
         integers[0],
         integers[1],
@@ -205,4 +268,5 @@ def _window_set(spec: SignalSpec, length_s: float, paths: Sequence[Path], rows: 
         integers[3],
         np.asarray(subject),
         np.asarray(session),
+        zero_invalid=windows.least_valid < 1,
     )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pytest
-from learning_fakes import SIGNAL, SUBJECTS, TARGET, SmallModel, windows
+from learning_fakes import SIGNAL, SUBJECTS, TARGET, MemoryWindows, SmallModel, windows
 
 from neural_foundation.core.errors import DataError, SpecError
 from neural_foundation.learning.fit import fit
@@ -16,9 +17,16 @@ from neural_foundation.models.base import ModelSpec
 
 
 class _Recorder:
-    def fit(self, signal: Any, target: Any, subject: Any) -> _Recorder:
-        self.seen = signal, target, subject
+    takes_votes, seed = False, 0
+
+    def fit_from(self, load: Any, target: Any, subject: Any, votes: Any = None) -> _Recorder:
+        self.seen, self.votes = (load(np.arange(len(target))), target, subject), votes
         return self
+
+
+@dataclass(frozen=True)
+class _Voted(MemoryWindows):
+    votes: Any = None
 
 
 class _RecorderSpec(ModelSpec):
@@ -29,8 +37,8 @@ class _RecorderSpec(ModelSpec):
         return _Recorder()
 
 
-def _fit(folder: Path, train: Any, model: Any = None, learner: str = "estimator", **fields: Any) -> Any:
-    asked = {"signal": SIGNAL, "target": TARGET, "subjects": SUBJECTS, "folder": folder, "seed": 1} | fields
+def _fit(folder: Path, train: Any, model: Any = None, learner: str = "estimator", **given: Any) -> Any:
+    asked = {"signal": SIGNAL, "target": TARGET, "subjects": SUBJECTS, "folder": folder, "seed": 1} | given
     return fit(model or _RecorderSpec(), LEARNERS.parse(learner), train, **asked)
 
 
@@ -44,6 +52,17 @@ def test_it_is_given_the_labelled_windows_once(tmp_path: Path) -> None:
     assert subject.tolist() == some.subject[2:].tolist()
     assert fitted.history == []
     assert list(tmp_path.iterdir()) == []
+
+
+def test_votes_and_seed_go_to_those_who_take_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = windows(12)
+    some = _Voted(*(getattr(plain, f.name) for f in fields(plain)), votes=np.eye(2)[plain.target] * 3)
+    assert _fit(tmp_path, some).model.votes is None
+    monkeypatch.setattr(_Recorder, "takes_votes", True)
+    fitted = _fit(tmp_path, some).model
+    np.testing.assert_array_equal(fitted.votes, some.votes)
+    assert fitted.seed not in (0, _fit(tmp_path, some, seed=2).model.seed)
+    assert _fit(tmp_path, windows(12)).model.votes is None
 
 
 def test_progress_is_told(tmp_path: Path) -> None:

@@ -100,3 +100,22 @@ def test_one_group_judges_blocks_by_stretches_of_its_time() -> None:
         noise = np.random.default_rng(seed).standard_normal((150, 100))
         taken += probe([x, noise], y, np.zeros(150), 3).used != (0,)
     assert taken <= 2
+
+
+def test_shares_of_one_class_are_that_class() -> None:
+    x, y, group = blobs(120, 7)
+    for hard, soft in zip(probe([x], y, group, 3)[:2], probe([x], np.eye(3)[y], group, 3)[:2], strict=True):
+        np.testing.assert_array_equal(hard, soft)
+
+
+def test_where_experts_disagree_it_is_less_sure() -> None:
+    x, y, group = blobs(150, 20, distance=12.0)
+    shares = 0.4 * np.eye(3)[y] + 0.2
+
+    def mean_confidence(said: np.ndarray) -> float:
+        made = probe([x], said, group, 3)
+        logits = x @ made.weight.T + made.bias
+        return float((np.exp(logits).max(1) / np.exp(logits).sum(1)).mean())
+
+    assert mean_confidence(shares) == pytest.approx(0.6, abs=0.07)
+    assert mean_confidence(y) > 0.8

@@ -63,3 +63,13 @@ def test_memory_is_torchs_own() -> None:
     batch = Source(windows, []).batch(np.arange(4), seed=0)
     batch.signal.zero_()
     assert windows.signal.any()
+
+
+def test_votes_come_with_their_windows() -> None:
+    windows = _windows()
+    windows.votes = np.arange(12).reshape(4, 3)
+    batch = Source(windows, ["x", "y"]).batch(np.asarray([2, 0]), seed=0).to("cpu")
+    assert batch.votes is not None
+    assert batch.votes.dtype == torch.float32
+    assert batch.votes.tolist() == [[6, 7, 8], [0, 1, 2]]
+    assert Source(_windows(), ["x", "y"]).batch(np.asarray([0]), seed=0).votes is None

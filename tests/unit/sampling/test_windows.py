@@ -5,6 +5,7 @@ import pytest
 
 from neural_foundation.core.errors import DataError, SignalMismatchError
 from neural_foundation.core.specs import SignalSpec
+from neural_foundation.core.store import save_arrays
 from neural_foundation.core.stream import Chunk
 from neural_foundation.recordings import Intervals, write_session
 from neural_foundation.sampling.windows import Windows, continuous, labelled
@@ -113,3 +114,67 @@ def test_continuous_windows_hold_only_valid_samples(
 def test_one_class_is_enough_to_replay(tmp_path: Path) -> None:
     path = recording(tmp_path / "r.h5", labels=("x", "x"))
     assert len(labelled([path], Windows(length_s=2.0), ["x", "y"], one_class="allow")) == 2
+
+
+def test_a_window_may_reach_beyond_its_trial(tmp_path: Path) -> None:
+    path = recording(tmp_path / "r.h5")  # 10 s; trials of 3 s at 0, 3 and 6 s
+    around = Windows(start_s=-1.0, length_s=5.0, past_s=1.0)
+    ws = labelled([path], around, ["x", "y"])
+    assert ws.trial.tolist() == [1, 2]  # before the first there is no second more
+    assert ws.start.tolist() == [20, 50]
+    assert around.starts(3.0, 6.0) == [2.0]
+    assert Windows(start_s=-1.0, length_s=5.0, past_s=0.9).starts(3.0, 6.0) == []
+
+
+def test_windows_with_few_invalid_samples_are_kept_and_show_zeros(tmp_path: Path) -> None:
+    path = recording(tmp_path / "r.h5", invalid=slice(62, 66))
+    for least, trials in ((1.0, [0, 1]), (0.85, [0, 1]), (0.8, [0, 1, 2]), (0.5, [0, 1, 2])):
+        assert labelled([path], Windows(length_s=2.0, least_valid=least), ["x", "y"]).trial.tolist() == trials
+    ws = labelled([path], Windows(length_s=2.0, least_valid=0.8), ["x", "y"])
+    plain = np.stack([np.arange(60, 80), np.arange(160, 180)]).astype(np.float32)
+    zeros = np.where((np.arange(60, 80) >= 62) & (np.arange(60, 80) < 66), 0, plain)
+    np.testing.assert_array_equal(ws.select([2]).load()[0], zeros)
+    np.testing.assert_array_equal(ws.load([1])[0], labelled([path], Windows(length_s=2.0), ["x", "y"]).load([1])[0])
+
+
+def test_unlabelled_windows_with_few_invalid_samples(tmp_path: Path) -> None:
+    path = recording(tmp_path / "r.h5", invalid=slice(62, 66))
+    assert continuous([path], 2.0, 2.0).start.tolist() == [0, 20, 40, 80]
+    ws = continuous([path], 2.0, 2.0, least_valid=0.8)
+    assert ws.start.tolist() == [0, 20, 40, 60, 80]
+    assert (ws.load([3])[0, 0] == 0).sum() == 4
+    path = recording(tmp_path / "bad.h5", invalid=slice(0, 100))
+    with pytest.raises(DataError, match="Less than 50% of each of the 5 windows of 2.0 s is valid"):
+        continuous([path], 2.0, 2.0, least_valid=0.5)
+
+
+def test_what_is_at_its_default_is_written_as_before() -> None:
+    assert Windows().model_dump(mode="json") == {"start_s": 0.0, "length_s": 4.0, "hop_s": None}
+    other = Windows(past_s=1.0, least_valid=0.9)
+    assert Windows.model_validate(other.model_dump(mode="json")) == other
+
+
+def votes_file(path: Path, votes: object) -> Path:
+    save_arrays(path, {"votes": np.asarray(votes, np.float32)})
+    return path
+
+
+def test_each_window_has_the_votes_of_its_trial(tmp_path: Path) -> None:
+    paths = [recording(tmp_path / f"{n}.h5", labels=("x", "no", "y")) for n in "ab"]
+    files = [votes_file(tmp_path / f"{n}.npz", [[3, k], [0, 0], [1, 4]]) for k, n in enumerate("ab")]
+    ws = labelled(paths, Windows(length_s=1.0, hop_s=1.0), ["x", "y"], votes=files)
+    assert ws.votes is not None
+    assert ws.votes.dtype == np.float32
+    assert ws.votes.tolist() == [[3, 0]] * 3 + [[1, 4]] * 3 + [[3, 1]] * 3 + [[1, 4]] * 3
+    assert ws.select(ws.session == "b").votes.tolist() == [[3, 1]] * 3 + [[1, 4]] * 3  # type: ignore[union-attr]
+    assert ws.select([3]).source(["S1"], 10**6).batch(np.array([0]), seed=0).votes.tolist() == [[1, 4]]  # type: ignore[union-attr]
+    assert labelled(paths, Windows(length_s=1.0), ["x", "y"]).select([0]).votes is None
+
+
+@pytest.mark.parametrize("votes", [[[3, 1, 0]] * 3, [[3, 1]] * 2, [3, 1, 2]])
+def test_votes_of_other_trials_or_classes(tmp_path: Path, votes: object) -> None:
+    path, file = recording(tmp_path / "r.h5"), votes_file(tmp_path / "v.npz", votes)
+    with pytest.raises(DataError, match=r"v.npz holds votes of shape .*\(n_trials, 2\)"):
+        labelled([path], Windows(length_s=2.0), ["x", "y"], votes=[file])
+    with pytest.raises(DataError, match="There are 2 files of votes.*one for each of 1"):
+        labelled([path], Windows(length_s=2.0), ["x", "y"], votes=[file, file])

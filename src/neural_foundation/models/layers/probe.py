@@ -2,9 +2,9 @@
 
 Shapes: n windows, F features, K classes.
 
-Ridge regression of the one-hot classes on the features, solved in the n x n dual (F may be thousands). The penalty is
-chosen by leaving whole subjects out; the scores are then scaled by the one factor that makes their softmax most
-likely on the left-out windows. Probing first and fine-tuning after distorts good features least (Kumar et al. 2022,
+Ridge regression of the one-hot classes, or of the shares that experts gave them, on the features, solved in the n x n
+dual (F may be thousands). The penalty is chosen by leaving whole subjects out; the scores are then scaled by the one
+factor that makes their softmax most likely on the left-out windows. Probing first and fine-tuning after distorts good features least (Kumar et al. 2022,
 "Fine-Tuning can Distort Pretrained Features and Underperform Out-of-Distribution").
 """
 
@@ -33,7 +33,9 @@ class Probe(NamedTuple):
 
 
 def probe(blocks: Sequence[NDArray[Any]], target: NDArray[Any], group: NDArray[Any], n_classes: int) -> Probe:
-    """Return the probe for features in blocks (n, F_b), class indices (n,) and groups (n,) that are left out whole.
+    """Return the probe for features in blocks (n, F_b), class indices (n,) or shares (n, K), and groups (n,).
+
+    Groups are left out whole.
 
     Blocks are kinds of features (powers, relations): each has the same weight, however many features it has. More
     blocks are used only where they err less on left-out groups by more than one standard error of the difference
@@ -43,12 +45,12 @@ def probe(blocks: Sequence[NDArray[Any]], target: NDArray[Any], group: NDArray[A
     means = [np.asarray(x, np.float64).mean(0) for x in blocks]
     centred = [np.asarray(x, np.float64) - m for x, m in zip(blocks, means, strict=True)]
     grams = [x @ x.T / x.shape[1] for x in centred]
-    onehot = np.eye(n_classes)[target]
+    onehot = np.eye(n_classes)[target] if target.ndim == 1 else np.asarray(target, np.float64)
     choices = [c for n in range(1, len(blocks) + 1) for c in combinations(range(len(blocks)), n)]
     tried = [_best(_mean(grams, c), onehot, group) for c in choices]
     kept = _simplest(choices, [((held - onehot) ** 2).mean(1) for _, held in tried], group)
     used, (penalty, held) = choices[kept], tried[kept]
-    scale = SCALES[int(np.argmin([_cross_entropy(s * held, target) for s in SCALES]))]
+    scale = SCALES[int(np.argmin([_cross_entropy(s * held, onehot) for s in SCALES]))]
     dual, offset = _solve(_mean(grams, used), onehot, np.array([penalty]))
     weight = np.concatenate(
         [(b in used) * scale * dual[0].T @ x / (x.shape[1] * len(used)) for b, x in enumerate(centred)], axis=1
@@ -113,6 +115,6 @@ def _solve(gram: Float, onehot: Float, penalties: Float) -> tuple[Float, Float]:
     return np.stack([vectors @ (turned / (np.maximum(values, 0) + p)[:, None]) for p in penalties]), offset
 
 
-def _cross_entropy(logits: Float, target: NDArray[Any]) -> float:
+def _cross_entropy(logits: Float, shares: Float) -> float:
     shifted = logits - logits.max(1, keepdims=True)
-    return float(np.mean(np.log(np.exp(shifted).sum(1)) - shifted[np.arange(len(target)), target]))
+    return float(np.mean(np.log(np.exp(shifted).sum(1)) - (shares * shifted).sum(1)))

@@ -18,10 +18,12 @@ from ...evaluation.alarms import AlarmRule, Timeline, alarm_scores
 from ...evaluation.confidence import Along, Answers, confidence_scores, earlier_scores
 from ...evaluation.patterns import silent_subjects, subject_patterns, window_covariances
 from ...evaluation.scores import Predictions, score
+from ...evaluation.vote_scores import vote_scores
 from ...metrics import topography_correlation
+from ...metrics.votes import class_frequency
 from ...models.package import Package
 from ...recordings import read
-from ...sampling.windows import WindowSet, labelled
+from ...sampling.windows import WindowSet
 from ...signals.chain import chain
 from ..stage import Job, Port, Stage
 from .prepare import Prepared, raw_session
@@ -46,7 +48,7 @@ class Evaluate(Stage):
 
     def run(self, job: Job) -> None:
         data = Prepared.of(job.inputs["data"])
-        windows = labelled(data.paths, data.windows, data.classes)
+        windows = data.labelled()
         predictions, confidences = self._predictions(job, windows)
         baselines = sorted({model_name(o) for o in job.inputs.get("baselines", [])})
         job.subjects.update(data.subjects)
@@ -55,6 +57,8 @@ class Evaluate(Stage):
         scores["ceiling"] = _ceiling(data)
         for name, found in confidences.items():
             scores["models"][name]["confidence"] = found
+        if windows.votes is not None:
+            scores["kl"] = vote_scores(predictions, _frequencies(job, windows), job.seed)
         if self.alarms is not None:
             scores["alarms"] = _alarms(self.alarms, predictions, windows, data, job.seed)
         for p in predictions:
@@ -125,12 +129,34 @@ def predict(output: Output, windows: WindowSet, role: Literal["validation", "tes
             remedy="Set the model's context to 'trial' to score it on windows",
         )
     probability = package.decide(test)
-    axes = output.manifest["facts"]["item"]
-    fold_index = np.full(len(test), int(fold.name) if fold.name.isdigit() else 0)
-    seed = np.full(len(test), int(axes.get("seed", 0)))
+    fold_index, seed = (np.full(len(test), number) for number in _numbers(output, fold))
     return Predictions(
-        model_name(output), probability, test.target, test.subject, test.session, test.trial, fold_index, seed
+        model_name(output),
+        probability,
+        test.target,
+        test.subject,
+        test.session,
+        test.trial,
+        fold_index,
+        seed,
+        test.votes,
     )
+
+
+def _numbers(output: Output, fold: Fold) -> tuple[int, int]:
+    """Return the numbers of a package's fold and seed, 0 for one that has no number."""
+    return int(fold.name) if fold.name.isdigit() else 0, int(output.manifest["facts"]["item"].get("seed", 0))
+
+
+def _frequencies(job: Job, windows: WindowSet) -> dict[tuple[str, int, int], NDArray[np.float64]]:
+    """Return how often each class was voted for in the windows that each package learned from, for `vote_scores`."""
+    found = {}
+    for output in (*job.inputs["models"], *job.inputs.get("baselines", [])):
+        fold = Fold.model_validate(read_json(output.path("fold.json")))
+        learned = fold.choose(windows, "train")
+        assert learned.votes is not None
+        found[model_name(output), *_numbers(output, fold)] = class_frequency(learned.votes)
+    return found
 
 
 def answers(output: Output, windows: WindowSet, said: Predictions) -> tuple[Answers, Along | None]:

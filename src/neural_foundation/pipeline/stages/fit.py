@@ -17,7 +17,7 @@ from ...learning.table import LEARNERS
 from ...models.base import ModelSpec
 from ...models.packed import learned
 from ...models.table import MODELS
-from ...sampling.windows import Windows, WindowSet, continuous, labelled
+from ...sampling.windows import Windows, WindowSet, continuous
 from ..stage import Job, Port, Stage
 from .prepare import Prepared
 from .split import Fold, read_fold
@@ -52,6 +52,8 @@ class Fit(Stage):
             )
         if self.windows.start_s:
             raise ValueError(f"sampler '{sampler.kind}' walks through whole recordings: windows.start_s must be 0")
+        if self.windows.least_valid < 1:
+            raise ValueError(f"sampler '{sampler.kind}' takes valid stretches alone: windows.least_valid must be 1")
         if self.model is not None and self.model.context != "stream":
             raise ValueError(f"sampler '{sampler.kind}' carries the model's state: model.context must be 'stream'")
         return self
@@ -122,11 +124,12 @@ class Fit(Stage):
     def _windows(self, data: Prepared, fold: Fold) -> tuple[WindowSet, WindowSet | None, TargetSpec | None, Windows]:
         if self.windows is not None:
             cut = self.windows
-            every = continuous(data.paths_of(fold.train + fold.validation), cut.length_s, cut.hop_s or cut.length_s)
+            paths, hop_s = data.paths_of(fold.train + fold.validation), cut.hop_s or cut.length_s
+            every = continuous(paths, cut.length_s, hop_s, least_valid=cut.least_valid)
             target = None
         else:
             cut = data.windows
-            every = labelled(data.paths, cut, data.classes)
+            every = data.labelled()
             target = TargetSpec(classes=data.classes)
         train, validation = fold.choose(every, "train"), fold.choose(every, "validation")
         if not len(train):

@@ -8,18 +8,21 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
-from ...core.errors import DataError
+from ...core.errors import DataError, one_of
 from ...core.kinds import of
 from ...core.lineage import Output
 from ...core.progress import Progress
 from ...core.specs import SignalSpec
-from ...core.store import read_json, write_json
+from ...core.store import read_json, save_arrays, write_json
 from ...core.stream import Chunk, Transducer
 from ...datasets.base import Item as Recording
 from ...recordings import Session, Signal, read, write_session
-from ...sampling.windows import Windows
+from ...recordings.interval_table import facts_of
+from ...sampling.windows import Windows, WindowSet, labelled
 from ...signals.base import SignalOp
 from ...signals.chain import chain
 from ...signals.source import begun
@@ -29,11 +32,15 @@ from .listed import OfRecordings
 
 BLOCK_S = 10.0
 PIECE_VALUES = 1 << 17  # that a chain is given at once, so that they stay in the cache from part to part
+VOTES = "votes.npz"
 SOURCE = "source.json"  # a path: where the raw file lies on this machine, so it has no checksum
 
 
 class Prepare(OfRecordings):
-    """One item a recording: `session.h5`, cleaned and continuous, and `prepared.json`, the facts of it."""
+    """One item a recording: `session.h5`, cleaned and continuous, and `prepared.json`, the facts of it.
+
+    Where experts voted on the trials, `votes.npz` holds their votes.
+    """
 
     kind: Literal["prepare"] = "prepare"
     signals: tuple[of(SIGNALS, SignalOp), ...] = Field((), description="the cleaning chain, in order")  # type: ignore[valid-type]
@@ -50,11 +57,15 @@ class Prepare(OfRecordings):
         with self.dataset.open(recording, job.folder) as opened:
             session = begun(opened, self.signals)
             self._check(session)
+            votes = votes_of(session, self.dataset.votes(), self.dataset.classes())
             made = self._write(job.folder / "session.h5", session, job.progress)
         job.subjects.add(recording.subject)
         cut = {"classes": list(self.dataset.classes()), "windows": self.windows.model_dump(mode="json")}
+        if votes is not None:
+            cut["votes"] = list(self.dataset.votes())
+            save_arrays(job.folder / VOTES, {"votes": votes})
         write_json(job.folder / "prepared.json", self.facts_of(recording) | cut | made)
-        write_json(job.folder / SOURCE, {"source": self._source(recording, job.folder)})
+        write_json(job.folder / SOURCE, {"source": self._source(recording)})
         job.measured.append(SOURCE)
 
     def _write(self, path: Path, session: Session, progress: Progress) -> dict[str, Any]:
@@ -77,12 +88,10 @@ class Prepare(OfRecordings):
             "chain": dumped(self.signals),
         }
 
-    def _source(self, recording: Recording, folder: Path) -> str:
+    def _source(self, recording: Recording) -> str:
         """Return where the raw signal lies: a path, or a name in the output's own folder."""
         files = self.dataset.raw_files(recording)
-        return (
-            str(files[0].resolve()) if files else next(p.name for p in sorted(folder.iterdir()) if p.suffix == ".edf")
-        )
+        return str(files[0].resolve()) if files else self.dataset.written(recording)
 
     def _check(self, session: Session) -> None:
         if not len(session.trials.start_s):
@@ -90,6 +99,41 @@ class Prepare(OfRecordings):
                 f"Recording '{session.session_id}' has no events",
                 remedy="Add annotations to the file, or map its events in the recipe: dataset.events",
             )
+
+
+def votes_of(session: Session, names: Sequence[str], classes: Sequence[str]) -> NDArray[np.float32] | None:
+    """Return the votes (n_trials, K) in the order of the trials, from the facts of these names; None for no names.
+
+    DataError names the trial whose votes are no counts, and a trial of one of the classes that nobody voted on: it
+    would have a label without an expert behind it, and no shares to learn from. It is not left out: whoever keeps the
+    table has to say which of the two is wrong. A trial of no class of these may be without votes.
+    """
+    if not names:
+        return None
+    facts, _ = facts_of(session.trials)
+    if missing := [name for name in names if name not in facts]:
+        given = f"The trials of '{session.session_id}' have no {one_of(missing)}"
+        raise DataError(given, allowed=f"votes in {one_of(names)}", remedy="Check the recording's table of trials")
+    if len(names) != len(classes):
+        raise DataError(f"There are {len(names)} columns of votes", allowed=f"one for each of {one_of(classes)}")
+    votes = np.array([[_count(v) for v in facts[name]] for name in names]).T.reshape(-1, len(names))
+    counts = np.isfinite(votes).all(1) & (votes >= 0).all(1)
+    labelled_rows = np.array([label in classes for label in session.trials.label], bool)
+    for bad, what in ((~counts, "are no counts"), (labelled_rows & (votes.sum(1) == 0), "are all 0")):
+        if bad.any():
+            row = int(np.argmax(bad))
+            onset, label = session.trials.start_s[row], session.trials.label[row]
+            held = ", ".join(f"{n} {v:g}" for n, v in zip(names, votes[row], strict=True))
+            raise DataError(
+                f"Trial {row} of '{session.session_id}' (at {onset:g} s, labelled '{label}'): its votes {what}: {held}",
+                allowed="counts of 0 or more, 1 or more together",
+                remedy="Correct the row in its source, or leave its subject out with `exclude`",
+            )
+    return votes.astype(np.float32)
+
+
+def _count(value: Any) -> float:
+    return float(value) if isinstance(value, (int, float)) else float("nan")
 
 
 def cleaned(transducer: Transducer, signal: Signal, progress: Progress, name: str) -> Iterator[Chunk]:
@@ -143,6 +187,22 @@ class Prepared:
     @property
     def windows(self) -> Windows:
         return Windows.model_validate(self.facts[0]["windows"])
+
+    @property
+    def votes(self) -> list[Path] | None:
+        """The files of votes, one a recording; None without votes, DataError where only some recordings have any."""
+        having = [f.get("votes") for f in self.facts]
+        if not any(having):
+            return None
+        if any(names != having[0] for names in having):
+            odd = next(f["recording"] for f, names in zip(self.facts, having, strict=True) if names != having[0])
+            given = f"Recording '{odd}' has other votes than '{self.facts[0]['recording']}', or none"
+            raise DataError(given, remedy="Prepare datasets with and without votes in recipes of their own")
+        return [o.path(VOTES) for o in self.outputs]
+
+    def labelled(self) -> WindowSet:
+        """Return the windows of all trials, with their votes where experts voted; raises what `labelled` raises."""
+        return labelled(self.paths, self.windows, self.classes, votes=self.votes)
 
     @property
     def raw(self) -> SignalSpec:
