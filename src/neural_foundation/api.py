@@ -152,7 +152,7 @@ class TaskDecoder:
 
 def _stream_decoder(package: Package) -> LiveDecoder:
     """Return the decoder of a package, exported for the moment where it has no step graph yet."""
-    if package.facts.model.family == "estimator":
+    if package.whole_windows:
         return SlidingDecoder(package)
     if (package.folder / GRAPH).is_file():
         return StreamDecoder(package)

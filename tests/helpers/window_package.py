@@ -19,6 +19,7 @@ SPECS = {
     "band_power": {"kind": "band_power", "bands": [[4, 8], [8, 13]], "segment_s": 1.0, "c": 0.1},
     "tangent_space": {"kind": "tangent_space", "bands": [[8, 13]], "c": 0.1},
     "cca": {"kind": "cca"},
+    "boosted_trees": {"kind": "boosted_trees", "max_iter": 10, "min_samples_leaf": 5},
 }
 
 

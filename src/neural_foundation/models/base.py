@@ -10,7 +10,7 @@ so that it is saved without pickle and predicts the same bytes wherever these ar
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .binned_estimator import BinnedEstimator
 
 Array = NDArray[Any]
+ABSENT = 1e-3  # probability of a class that no training window had, where an estimator goes on without it
 
 
 class ModelSpec(Spec):
@@ -84,7 +85,17 @@ class Estimator(ABC):
 
     Subclasses give `_fit`, `_probability` and set `_learned`, all that `fit` learned, as numeric arrays.
     The checks of what comes in are here, once.
+
+    takes_votes : it learns from the votes of several experts on each window, where there are any.
+    fills_absent : without votes too it takes training windows that lack a class; that class is given `ABSENT`.
+    reads : how many windows `fit_from` reads at once; 0: all. For those that keep less than a window (`_reduced`).
+    seed : of what is drawn while fitting; a learner gives that of the run.
     """
+
+    takes_votes: ClassVar[bool] = False
+    fills_absent: ClassVar[bool] = False
+    reads: ClassVar[int] = 0
+    seed: int = 0
 
     def __init__(self, signal: SignalSpec, target: TargetSpec) -> None:
         if target.task != "classification" or target.n_outputs < 2:
@@ -99,30 +110,64 @@ class Estimator(ABC):
     def n_classes(self) -> int:
         return self.target.n_outputs
 
-    def fit(self, signal: Array, target: Array, subject: Array) -> Estimator:
+    def fit(self, signal: Array, target: Array, subject: Array, votes: Array | None = None) -> Estimator:
         """Learn from windows and return self.
 
         Parameters
         ----------
         signal : (n, n_chans, n_times) volts. target : (n,) class indices. subject : (n,) pseudonyms, which group
-            the windows for inner cross-validation and for recentering.
+            the windows for inner cross-validation and for recentering. votes : (n, n_classes) how many experts chose
+            each class, in place of `target`; for estimators that take votes. A window without votes counts for
+            nothing; a class without votes is given the probability `ABSENT`.
 
         Raises
         ------
         SignalMismatchError : other channels than the estimator was made for.
-        DataError : no windows, lengths that differ, values that are not finite, classes without a window.
+        DataError : no windows, lengths that differ, values that are not finite, classes without a window, votes that
+            are negative, all zero, or for an estimator that takes none.
         """
-        signal, target, subject = self._checked(signal), np.asarray(target), np.asarray(subject)
+        return self._learn(self._reduced(self._checked(signal)), target, subject, votes)
+
+    def fit_from(
+        self, load: Callable[[NDArray[np.int64]], Array], target: Array, subject: Array, votes: Array | None = None
+    ) -> Estimator:
+        """Learn from windows that `load(indices)` reads, and return self; as `fit` of all of them.
+
+        Where `reads` is set, only so many are in memory at once.
+        """
+        n, size = len(target), self.reads or max(1, len(target))
+        starts = range(0, max(1, n), size)
+        parts = [self._reduced(self._checked(load(np.arange(at, min(at + size, n))))) for at in starts]
+        return self._learn(parts[0] if len(parts) == 1 else np.concatenate(parts), target, subject, votes)
+
+    def _learn(self, signal: Array, target: Array, subject: Array, votes: Array | None) -> Estimator:
+        target, subject = np.asarray(target), np.asarray(subject)
         if not len(signal) == len(target) == len(subject):
             raise DataError(f"{len(signal)} windows, {len(target)} targets and {len(subject)} subjects do not match")
+        if votes is not None:
+            self._fit_votes(signal, self._checked_votes(votes, len(signal)), subject.astype(str))
+            return self
         missing = [name for i, name in enumerate(self.target.classes) if not np.any(target == i)]
-        if missing:
+        if missing and not self.fills_absent:
             raise DataError(
                 f"No training window has class {one_of(missing)}",
                 remedy="Choose folds or classes so that each class is in the training part",
             )
         self._fit(signal, target.astype(np.int64), subject.astype(str))
         return self
+
+    def _checked_votes(self, votes: Array, n: int) -> NDArray[np.float64]:
+        votes = np.asarray(votes, np.float64)
+        if not self.takes_votes:
+            raise DataError(f"{type(self).__name__} does not learn from votes", remedy="Leave the votes out")
+        if votes.shape != (n, self.n_classes):
+            given = f"Votes have shape {votes.shape} for {n} windows of {self.n_classes} classes"
+            raise DataError(given, allowed=f"({n}, {self.n_classes}), counts in the order of the classes")
+        if not np.isfinite(votes).all() or (votes < 0).any():
+            raise DataError("Votes hold numbers that are negative or not finite", allowed="counts, 0 or more")
+        if not votes.any():
+            raise DataError("No training window has a vote", remedy="Check the dataset's table of votes")
+        return votes
 
     def predict_proba(self, signal: Array) -> NDArray[np.float64]:
         """Return the probability (n, n_classes) of each class for windows (n, n_chans, n_times)."""
@@ -144,9 +189,17 @@ class Estimator(ABC):
         self._learned = {name: np.array(value) for name, value in state.items()}
         return self
 
+    def _reduced(self, signal: Array) -> Array:
+        """Return what of checked windows fitting needs, (n, ...): that is what `_fit` is given as `signal`."""
+        return signal
+
     @abstractmethod
     def _fit(self, signal: Array, target: Array, subject: Array) -> None:
         """Set `_learned` from checked arrays."""
+
+    def _fit_votes(self, signal: Array, votes: Array, subject: Array) -> None:
+        """Set `_learned` from checked arrays and votes (n, n_classes), not all zero; for those that take votes."""
+        raise NotImplementedError
 
     @abstractmethod
     def _probability(self, signal: Array) -> NDArray[np.float64]:

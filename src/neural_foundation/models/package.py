@@ -3,6 +3,7 @@
     package.json        what it is: model, the chain before it, signals before and after the chain, target, windows
     model.safetensors   its weights or learned arrays; no code, no pickle
     step.onnx           the exported step graph, once exported
+    window.onnx         instead of it, the graph of a network that decides on whole windows
     reference.safetensors  the training people's mean covariance, where there is one
     card.md             for people
 
@@ -41,11 +42,13 @@ if TYPE_CHECKING:
     from .network import Network, State
 
 GRAPH = "step.onnx"
+WINDOW_GRAPH = "window.onnx"
 _FOREIGN = {
     "binned": (
         "binned sessions, not of a signal",
         "Open it with BinnedPackage, evaluate it with 'evaluate_trials'",
-    )
+    ),
+    "ensemble": ("several models, an ensemble", "Open it with EnsemblePackage, or serve it"),
 }
 
 
@@ -97,6 +100,12 @@ class Package:
         folder = Path(folder)
         return cls(folder, read_facts(folder, Facts, stage="'fit' or 'export'", foreign=_FOREIGN))
 
+    @property
+    def whole_windows(self) -> bool:
+        """Whether the model decides on a whole window at once: an estimator, or a network of the law 'window'."""
+        model = self.facts.model
+        return model.family == "estimator" or (model.kind in MODELS.rows and MODELS.row(model.kind).law == "window")
+
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the learned arrays by name."""
         return read_arrays(self.folder)
@@ -136,8 +145,8 @@ class Package:
         """Return what a network would say live as each window goes on: probabilities (n, n_tokens, n_classes), and the
         seconds from the window's start to the end of each token, (n_tokens,). The last token is what `decide` gives.
         """
-        if self.facts.model.family == "estimator":
-            raise PackageError(f"{self.folder} decides on whole windows", allowed="a network")
+        if self.whole_windows:
+            raise PackageError(f"{self.folder} decides on whole windows", allowed="a network that streams")
         network = self.network()
         made = self._decide_on(network, windows, batch, first=0)
         return made, (1 + np.arange(made.shape[1])) * network.hop / self.facts.signal.sfreq
@@ -200,7 +209,7 @@ def with_confidence(package: Package, folder: Path, confidence: Confidence, *, n
         facts = Facts.model_validate({**{n: getattr(package.facts, n) for n in Facts.model_fields}, **changes})
     except ValidationError as error:
         raise spec_error("confidence", error, Facts) from None
-    for file in (WEIGHTS, GRAPH, REFERENCE):
+    for file in (WEIGHTS, GRAPH, WINDOW_GRAPH, REFERENCE):
         if (package.folder / file).is_file():
             with atomic(folder / file) as temporary:
                 shutil.copyfile(package.folder / file, temporary)

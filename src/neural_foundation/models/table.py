@@ -13,11 +13,30 @@ MODELS = KindTable(
             f"{_HERE}.majority:Majority", "the classes' shares in training: the floor of every score", "window"
         ),
         "band_power": Row(f"{_HERE}.band_power:BandPower", "log band power per channel, linear classifier", "window"),
+        "window_statistics": Row(
+            f"{_HERE}.window_statistics:WindowStatistics",
+            "a few statistics of each channel's samples, logistic regression",
+            "window",
+        ),
         "tangent_space": Row(
             f"{_HERE}.tangent_space:TangentSpace", "covariances in tangent space, logistic regression", "window"
         ),
+        "boosted_trees": Row(
+            f"{_HERE}.boosted_trees:BoostedTrees", "gradient-boosted trees on features of the window", "window"
+        ),
         "cca": Row(f"{_HERE}.cca:CCA", "canonical correlation with sinusoids, for SSVEP", "window"),
         "neds": Row(f"{_HERE}.neds:Neds", "masked transformer over spikes and behaviour of many sessions", "window"),
+        "resnet_gru": Row(
+            f"{_HERE}.resnet_gru:ResNetGRU", "residual convolutions and a GRU over a whole window", "window"
+        ),
+        "squeezeformer": Row(
+            f"{_HERE}.squeezeformer:Squeezeformer", "convolutions and attention over a whole window", "window"
+        ),
+        "spectrogram_efficientnet": Row(
+            f"{_HERE}.spectrogram_efficientnet:SpectrogramEfficientNet",
+            "EfficientNet on the spectrograms of a whole window",
+            "window",
+        ),
         "multiscale": Row(f"{_HERE}.multiscale:Multiscale", "causal multi-scale stream network", "stream"),
         "ridge": Row(
             f"{_HERE}.ridge:Ridge", "binned sessions: behaviour from spikes by ridge regression on lagged counts"

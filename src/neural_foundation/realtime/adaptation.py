@@ -451,8 +451,8 @@ class AdaptingDecoder(LiveDecoder):
 
 def _behind_the_chain(package: Package, clean: SignalSpec, session: Any, resets_s: Sequence[float]) -> LiveDecoder:
     """Return a decoder of the cleaned signal: the package's own, without its chain."""
-    bare = Package(package.folder, package.facts.model_copy(update={"chain": (), "raw": clean}))
-    if package.facts.model.family == "estimator":
+    bare = type(package)(package.folder, package.facts.model_copy(update={"chain": (), "raw": clean}))
+    if package.whole_windows:
         return SlidingDecoder(bare, resets_s=resets_s)
     return StreamDecoder(bare, resets_s=resets_s, session=session)
 

@@ -63,6 +63,11 @@ class LiveDecoder(Transducer):
         """Return the state to begin with after a gap too long to bridge; what a decoder has learned it keeps."""
         return self.start()
 
+    def last_members(self, state: State, n: int) -> NDArray[np.float64] | None:
+        """Return what each member of an ensemble said of the last `n` tokens of the latest step, (n, n_members,
+        n_classes); None for a single model."""
+        return None
+
     def moved(self, state: State) -> bool:
         """Whether the probabilities are no longer those that a confidence was calibrated on."""
         return False

@@ -14,7 +14,8 @@ from ..core.device import check_name, resolve
 from ..core.errors import SpecError, StreamError
 from ..core.specs import SignalSpec
 from ..core.stream import Chunk
-from ..models.package import GRAPH, Package
+from ..export.ensemble_package import ENSEMBLE, EnsemblePackage, open_package
+from ..models.package import GRAPH, WINDOW_GRAPH, Package
 from ..models.packed import FACTS, WEIGHTS
 from ..models.reference import REFERENCE
 from .decoder import LiveDecoder, StreamDecoder, matching
@@ -29,7 +30,7 @@ class LiveModel:
 
     `device` : where it decodes, 'cpu' or 'cuda:n'. `step_s` : seconds that one token takes there. `digest` : SHA-256 of
     facts, weights, graph and reference, hex: a saved state goes on only under the digest it was saved with, on any
-    device.
+    device. `members` : the names of an ensemble's; () for one model.
 
     Raises
     ------
@@ -48,10 +49,12 @@ class LiveModel:
         self.package, self.facts = package, package.facts
         self.task = self.facts.task or self.facts.name
         self.classes = package.facts.target.classes
-        self.whole_windows = self.facts.model.family == "estimator"
+        self.members = package.facts.ensemble if isinstance(package, EnsemblePackage) else ()
+        self.whole_windows = package.whole_windows
         self.digest = digest(package.folder)
         self.device = chosen(package, device)
         self._graph = None if self.whole_windows else _session(package, self.device, dtype)
+        self._predict: Any = None  # what the decoders of whole windows share
         first = self.decoder()
         self.hop_s, self.lookahead_s = 1 / first.output.sfreq, first.lookahead_s
         self.step_s = _step_s(first, self.hop_s)
@@ -60,12 +63,12 @@ class LiveModel:
     def open(
         cls, folder: Path | str, *, device: str = "auto", dtype: Literal["float32", "bfloat16"] = "float32"
     ) -> LiveModel:
-        """Open a package folder.
+        """Open the folder of a package, or of an ensemble of packages.
 
         device : 'cpu', 'cuda', 'cuda:n', or 'auto': a GPU where there is one and the model has more than
             `GPU_FROM` learned numbers, else the CPU. dtype : of most weights on a GPU; the CPU's are float32.
         """
-        return cls(Package.open(folder), device=device, dtype=dtype)
+        return cls(open_package(folder), device=device, dtype=dtype)
 
     def decoder(self, signal: SignalSpec | None = None) -> LiveDecoder:
         """Return a decoder of raw samples, its output (n_classes, n_tokens) probabilities; one for each stream.
@@ -75,9 +78,10 @@ class LiveModel:
         """
         signal = matching(signal or self.facts.raw, self.facts.raw) and self.facts.raw
         if self.whole_windows:
-            from .sliding import SlidingDecoder
+            from .sliding import SlidingDecoder, predictor
 
-            return SlidingDecoder(self.package, signal)
+            self._predict = self._predict or predictor(self.package)
+            return SlidingDecoder(self.package, signal, predict=self._predict)
         return StreamDecoder(self.package, signal, session=self._graph)
 
 
@@ -87,11 +91,11 @@ def chosen(package: Package, device: str) -> str:
     torch is not imported unless a GPU may be used.
     """
     check_name(device)
-    network = package.facts.model.family == "network"
+    network = not package.whole_windows
     if device == "auto":
         return resolve("auto") if network and learned_numbers(package) > GPU_FROM else "cpu"
     if device != "cpu" and not network:
-        raise SpecError(f"Device '{device}': a {package.facts.model.kind} runs on the CPU", allowed="'auto' or 'cpu'")
+        raise SpecError(f"Device '{device}': {package.facts.model.kind} runs on the CPU", allowed="'auto' or 'cpu'")
     return resolve(device)
 
 
@@ -129,7 +133,7 @@ def _step_s(decoder: LiveDecoder, hop_s: float) -> float:
 def digest(folder: Path) -> str:
     """Return the SHA-256 of what decides what a package decodes, hex."""
     total: Any = hashlib.sha256()
-    for name in (FACTS, WEIGHTS, GRAPH, REFERENCE):
+    for name in (FACTS, WEIGHTS, GRAPH, WINDOW_GRAPH, REFERENCE, ENSEMBLE):  # the last holds its members' digests
         if (folder / name).is_file():
             total.update(name.encode())
             with (folder / name).open("rb") as file:

@@ -26,7 +26,7 @@ class Tokens:
 
     sample (T,) : raw samples up to each token's end. probability (K, T), calibrated where the package is. valid (T,).
     sets (K, T) and abstained (T,) : None without a confidence; no sets either once adaptation has changed what the
-    probabilities were calibrated on.
+    probabilities were calibrated on. members (T, M, K) : what each member of an ensemble said; None for one model.
     """
 
     first: int
@@ -35,6 +35,7 @@ class Tokens:
     valid: NDArray[np.bool_]
     sets: NDArray[np.bool_] | None = None
     abstained: NDArray[np.bool_] | None = None
+    members: NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         return len(self.sample)
@@ -130,13 +131,14 @@ class LiveStream:
             return []
         first, self.n_tokens = self.n_tokens, self._first_token + out.start + out.n_times
         sample = self.first_sample + self.decoder.last_samples(self.state, out.n_times)
+        members = self.decoder.last_members(self.state, out.n_times)
         if self.confidence is None:
-            return [Tokens(first, sample, out.values, out.valid)]
+            return [Tokens(first, sample, out.values, out.valid, members=members)]
         onset = np.where(sample > self._onset, self._onset, self._before)
         age_s = (sample - onset) / self.decoder.input.sfreq
         probability, sets, abstained = self.confidence.apply(out.values, age_s)
         promised = None if self.decoder.moved(self.state) else sets
-        return [Tokens(first, sample, probability, out.valid, promised, abstained)]
+        return [Tokens(first, sample, probability, out.valid, promised, abstained, members)]
 
     @property
     def counts(self) -> list[int]:

@@ -22,12 +22,14 @@ from numpy.typing import NDArray
 from ..core.errors import DataError, SpecError, StreamError
 from ..core.specs import SignalSpec
 from ..core.stream import Chunk, State
-from ..models.package import Package
+from ..export.ensemble_package import EnsemblePackage, JoinedPredict
+from ..models.package import WINDOW_GRAPH, Package
 from ..signals.chain import chain
 from .decoder import NONE, LiveDecoder, due, matching
 
 HOPS_A_WINDOW = 10
 Predict = Callable[[NDArray[np.float32]], NDArray[np.float64]]
+Said = tuple[NDArray[np.float64], NDArray[np.float64]]  # of a window: the decision (K,), and what members say (M, K)
 
 
 class SlidingDecoder(LiveDecoder):
@@ -35,12 +37,14 @@ class SlidingDecoder(LiveDecoder):
 
     Parameters
     ----------
-    package : a package with a task; no step graph is needed.
+    package : a package with a task, or an ensemble of such; no step graph is needed, the graph of windows is taken
+        where there is one.
     signal : what the stream is; must have the package's rate and channels (other orders are a mismatch).
     hop_s : seconds from one decision to the next, rounded to samples; None: as the windows of its training lay, or a
         tenth of a window where a trial had one window.
     resets_s : seconds from the first sample at which a window starts anew (onset of a trial): the next decision is at
         the end of the first full window after it. `reset()` does the same from the next sample on.
+    predict : what `predictor` gave for the package, to share its weights with other decoders.
 
     `decision_s` is how many seconds one decision took here. `mix` is that of `StreamDecoder`.
 
@@ -57,6 +61,7 @@ class SlidingDecoder(LiveDecoder):
         *,
         hop_s: float | None = None,
         resets_s: Sequence[float] = (),
+        predict: Predict | None = None,
     ) -> None:
         facts = package.facts
         if facts.target is None:
@@ -74,8 +79,9 @@ class SlidingDecoder(LiveDecoder):
         self.lookahead_s = self.chain.lookahead_s
         self.resets = sorted({round(t * sfreq) for t in resets_s})
         self.mix: NDArray[np.float64] | None = None
+        self._zeroed = facts.windows.least_valid < 1  # as in training, where a window may hold what is not valid
         self._ring = WindowRing(self.chain.output.n_chans, self.window, self.hop)
-        self._predict = predictor(package)
+        self._predict = predict or predictor(package)
         self._warm_up()
 
     def _warm_up(self) -> None:
@@ -89,7 +95,8 @@ class SlidingDecoder(LiveDecoder):
 
     def start(self) -> State:
         counts = {"n_out": 0, "n_clean": 0, "n_raw": 0, "ends": NONE, "resets": NONE}
-        return {"chain": self.chain.start(), "ring": self._ring.start(), **counts}
+        members = {"members": self._nothing()[None, :0]} if isinstance(self._predict, JoinedPredict) else {}
+        return {"chain": self.chain.start(), "ring": self._ring.start(), **counts, **members}
 
     def step(self, chunk: Chunk, state: State) -> tuple[Chunk, State]:
         """Return the probabilities of the windows that `chunk` completes, (n_classes, n_tokens)."""
@@ -115,6 +122,10 @@ class SlidingDecoder(LiveDecoder):
         ends = state["ends"][len(state["ends"]) - n :]
         return np.asarray(np.rint(ends * (self.input.sfreq / self.chain.output.sfreq)), np.int64)
 
+    def last_members(self, state: State, n: int) -> NDArray[np.float64] | None:
+        each: NDArray[np.float64] | None = state.get("members")
+        return None if each is None else each[len(each) - n :]
+
     def token_ends(self, n_clean: int) -> NDArray[np.int64]:
         """Return the sample of the cleaned stream after which each decision on `n_clean` samples falls."""
         edges = [0, *(r for r in self.resets if 0 < r < n_clean), n_clean]
@@ -123,11 +134,15 @@ class SlidingDecoder(LiveDecoder):
         )
 
     def _tokens(self, clean: Chunk, state: State) -> Chunk:
-        columns, valid, ends = [], [], []
-        for end, probability in self._decisions(clean, state):
+        columns, valid, ends, members = [], [], [], []
+        for end, said in self._decisions(clean, state):
+            probability, each = (self._nothing()[0], self._nothing()) if said is None else said
             ends.append(end)
-            valid.append(probability is not None)
-            columns.append(np.full(len(self.classes), 1 / len(self.classes)) if probability is None else probability)
+            valid.append(said is not None)
+            columns.append(probability)
+            members.append(each)
+        if "members" in state:
+            state["members"] = np.array(members).reshape(len(members), *self._nothing().shape)
         first = state["n_out"]
         state["n_out"] = first + len(columns)
         state["n_clean"] += clean.n_times
@@ -135,7 +150,12 @@ class SlidingDecoder(LiveDecoder):
         values = np.array(columns).T if columns else np.zeros((len(self.classes), 0))
         return Chunk(values, np.array(valid, np.bool_), first)
 
-    def _decisions(self, clean: Chunk, state: State) -> Iterator[tuple[int, NDArray[np.float64] | None]]:
+    def _nothing(self) -> NDArray[np.float64]:
+        """Return what members (at least one) say of a window that says nothing, (M, K)."""
+        m = self._predict.n_members if isinstance(self._predict, JoinedPredict) else 1
+        return np.full((m, len(self.classes)), 1 / len(self.classes))
+
+    def _decisions(self, clean: Chunk, state: State) -> Iterator[tuple[int, Said | None]]:
         """Yield where each window that ends in the chunk ends, and its decision; None where it says nothing."""
         at, n = state["n_clean"], clean.n_times
         values = clean.values if self.mix is None else (self.mix @ clean.values).astype(np.float32)
@@ -143,11 +163,17 @@ class SlidingDecoder(LiveDecoder):
         for end, window, valid in self._ring.windows(values, clean.valid, state["ring"], starts):
             yield at + end, self._decide(window, valid)
 
-    def _decide(self, window: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.float64] | None:
+    def _decide(self, window: NDArray[np.float32], valid: NDArray[np.bool_]) -> Said | None:
         if not enough(valid):
             return None
+        if self._zeroed:
+            window = np.where(valid, window, np.float32(0))
         try:
-            return np.asarray(self._predict(window[None])[0], np.float64)
+            if isinstance(self._predict, JoinedPredict):
+                each = self._predict.each(window[None])
+                return self._predict.package.joined(each)[0], each[0]
+            made = np.asarray(self._predict(window[None]), np.float64)
+            return made[0], made
         except DataError:
             return None
 
@@ -211,9 +237,17 @@ def _hop(given_s: float | None, trained_s: float | None, window_s: float, sfreq:
 
 
 def predictor(package: Package) -> Predict:
-    """Return what gives the probabilities (n, n_classes) of windows (n, n_chans, n_times), the weights read once."""
+    """Return what gives the probabilities (n, n_classes) of windows (n, n_chans, n_times), the weights read once.
+
+    A network that was exported as a graph of windows runs as that, on one thread and without torch. Of an ensemble, a
+    JoinedPredict.
+    """
+    if isinstance(package, EnsemblePackage):
+        return JoinedPredict(package, predictor)
     if package.facts.model.family == "estimator":
         return package.estimator().predict_proba
+    if (package.folder / WINDOW_GRAPH).is_file():
+        return _of_graph(package)
     import torch
 
     network = package.network()
@@ -224,5 +258,17 @@ def predictor(package: Package) -> Predict:
             assert logits is not None
             last = logits[:, -1] if logits.ndim == 3 else logits
             return np.asarray(torch.softmax(last.double(), -1).numpy())
+
+    return predict
+
+
+def _of_graph(package: Package) -> Predict:
+    from .engine import open_graph
+
+    session = open_graph(package.folder / WINDOW_GRAPH)
+
+    def predict(windows: NDArray[np.float32]) -> NDArray[np.float64]:
+        (probability,) = session.run(["probability"], {"signal": windows})
+        return np.asarray(probability, np.float64)
 
     return predict

@@ -64,7 +64,7 @@ class Calibrate(Stage):
                 f"No confidence keeps the risk at {self.risk:g} on {made.windows} calibration windows",
                 remedy="Wish for a larger risk, or keep more people for validation",
             )
-        if package.facts.model.family == "estimator":
+        if package.whole_windows:
             return made
         along, age_s = package.decide_along(windows)
         earlier = fit_earlier(along, age_s, said.target, said.subject, moments=self.moments, **options)

@@ -100,8 +100,8 @@ class Replay(Stage):
 
 
 def live_decoder(package: Package, signal: SignalSpec, resets_s: Sequence[float]) -> StreamDecoder | SlidingDecoder:
-    """Return what decodes a package live: a network's step graph, or an estimator on the latest window."""
-    if package.facts.model.family == "estimator":
+    """Return what decodes a package live: a network's step graph, or a model of whole windows on the latest one."""
+    if package.whole_windows:
         return SlidingDecoder(package, signal, resets_s=resets_s)
     return StreamDecoder(package, signal, resets_s=resets_s)
 
