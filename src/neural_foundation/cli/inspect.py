@@ -29,16 +29,22 @@ def add(app: typer.Typer) -> None:
     def status(recipe: RecipeArg, changes: Set = [], tiny: Tiny = False, output: OutputDir = None) -> None:  # noqa: B006
         """Say how far a run is, a line a stage."""
         made = planned(recipe, changes, tiny, output)
+        width = max((len(", ".join(made.recipe.groups_of(n))) for n in made.recipe.stages), default=0)
         for name in made.recipe.order():
             counts = Counter(made.state[t.name] for t in made.of_stage(name))
             total = sum(counts.values())
             others = ", ".join(f"{n} {s}" for s, n in sorted(counts.items()) if s != "fresh")
-            typer.echo(f"{name:<16} {counts['fresh']:>3}/{total:<3} fresh{'  (' + others + ')' if others else ''}")
+            group = f"{', '.join(made.recipe.groups_of(name)):<{width}} " if width else ""
+            typer.echo(
+                f"{group}{name:<16} {counts['fresh']:>3}/{total:<3} fresh{'  (' + others + ')' if others else ''}"
+            )
 
     @app.command("show")
     def show(
         recipe: RecipeArg,
-        stage: Annotated[str | None, typer.Option("--stage", help="Only this stage.", show_default=False)] = None,
+        stage: Annotated[
+            str | None, typer.Option("--stage", help="Only this stage, or group of stages.", show_default=False)
+        ] = None,
         changes: Set = [],  # noqa: B006
         tiny: Tiny = False,
         output: OutputDir = None,
@@ -47,7 +53,8 @@ def add(app: typer.Typer) -> None:
         from .summary import print_summary
 
         made = planned(recipe, changes, tiny, output)
-        for task in made.tasks if stage is None else made.of_stage(stage):
+        shown = made.recipe.stages if stage is None else made.recipe.members(stage)
+        for task in (t for t in made.tasks if t.stage in shown):
             found = task.output()
             if found is None:
                 typer.echo(f"{task.name}: not made yet")

@@ -33,7 +33,8 @@ def add(app: typer.Typer) -> None:
     def run(
         recipe: RecipeArg,
         stage: Annotated[
-            str | None, typer.Option("--stage", help="Only this stage and what it needs.", show_default=False)
+            str | None,
+            typer.Option("--stage", help="Only this stage, or group of stages, and what it needs.", show_default=False),
         ] = None,
         changes: Set = [],  # noqa: B006 - typer reads the default, nothing changes it
         tiny: Tiny = False,
@@ -48,7 +49,6 @@ def add(app: typer.Typer) -> None:
     ) -> None:
         """Run a recipe: skip what is fresh, go on where it stopped."""
         from ..core.device import check_name
-        from ..core.errors import SpecError, did_you_mean, one_of
         from ..pipeline.executors import make
         from ..pipeline.runner import run as run_plan
         from .show_progress import Display
@@ -56,11 +56,6 @@ def add(app: typer.Typer) -> None:
         check_name(device)
         chosen = make(executor, workers, ray, slurm)
         plan = planned(recipe, changes, tiny, output)
-        if stage is not None and stage not in plan.recipe.stages:
-            raise SpecError(
-                f"Recipe '{plan.recipe.name}' has no stage '{stage}'.{did_you_mean(stage, plan.recipe.stages)}",
-                allowed=one_of(plan.recipe.stages),
-            )
         tasks = plan.tasks if stage is None else plan.up_to(stage)
         with Display([t.name for t in tasks if t.output() is None], plan.recipe.name) as display:
             ran = run_plan(plan, stage=stage, device=device, command=command(), report=display.report, executor=chosen)

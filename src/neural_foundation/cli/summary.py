@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 def print_summary(plan: Plan) -> None:
     """Print the scores of finished evaluations and the path of the report."""
-    from ..pipeline.stages import report, report_trials
+    from ..pipeline.stages import report, report_trials, report_votes
 
-    for table in [*report.terminal_tables(plan), *report_trials.terminal_tables(plan)]:
+    for table in [t for stage in (report, report_trials, report_votes) for t in stage.terminal_tables(plan)]:
         from rich.console import Console
 
         Console().print(table)

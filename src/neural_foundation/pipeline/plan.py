@@ -67,9 +67,9 @@ class Plan:
     def of_stage(self, stage: str) -> list[Task]:
         return [t for t in self.tasks if t.stage == stage]
 
-    def up_to(self, stage: str) -> list[Task]:
-        """Return the tasks of one stage and of all it needs."""
-        wanted = set(self.recipe.upstream(stage))
+    def up_to(self, name: str) -> list[Task]:
+        """Return the tasks of a stage, or of a group of stages, and of all they need; SpecError for an unknown name."""
+        wanted = set(self.recipe.upstream(*self.recipe.members(name)))
         return [t for t in self.tasks if t.stage in wanted]
 
     @cached_property

@@ -25,7 +25,8 @@ FORMAT_VERSION = 1
 class Recipe(Spec):
     """A whole experiment. `tiny` lists the settings that make it small: the same recipe, in seconds.
 
-    `tune` says which settings a search may change.
+    `tune` says which settings a search may change. `groups` gives stages a name together, for `run --stage`; it
+    enters no key.
     """
 
     format_version: int = FORMAT_VERSION
@@ -33,6 +34,7 @@ class Recipe(Spec):
     description: str = ""
     seed: int = Field(0, ge=0)
     stages: dict[str, of(STAGES, Stage)] = Field(min_length=1)  # type: ignore[valid-type]
+    groups: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     tiny: dict[str, Any] = Field(default_factory=dict)
     tune: Tune | None = None
 
@@ -41,14 +43,32 @@ class Recipe(Spec):
         graph = {name: dependencies(stage) for name, stage in self.stages.items()}
         return [n for n in TopologicalSorter(graph).static_order() if n in self.stages]
 
-    def upstream(self, stage: str) -> list[str]:
-        """Return a stage and all it needs, in order."""
-        wanted, todo = {stage}, [stage]
+    def upstream(self, *stages: str) -> list[str]:
+        """Return some stages and all they need, in order."""
+        wanted, todo = set(stages), list(stages)
         while todo:
             new = set(dependencies(self.stages[todo.pop()])) - wanted
             wanted |= new
             todo += new
         return [n for n in self.order() if n in wanted]
+
+    def members(self, name: str) -> list[str]:
+        """Return the stages that a name stands for: those of a group, or the one stage; SpecError for neither."""
+        if name in self.groups:
+            return list(self.groups[name])
+        if name not in self.stages:
+            known = [*self.stages, *self.groups]
+            groups = f"; the groups {one_of(self.groups)}" if self.groups else ""
+            raise SpecError(
+                f"Recipe '{self.name}' has no stage{' or group' if self.groups else ''} '{name}'."
+                f"{did_you_mean(name, known)}",
+                allowed=f"{'the stages ' if self.groups else ''}{one_of(self.stages)}{groups}",
+            )
+        return [name]
+
+    def groups_of(self, stage: str) -> list[str]:
+        """Return the groups that a stage is in."""
+        return [name for name, stages in self.groups.items() if stage in stages]
 
 
 def dependencies(stage: Stage) -> list[str]:
@@ -152,7 +172,7 @@ def apply(value: dict[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return a copy with dotted settings put in; the last word may be new, the way to it must exist."""
     for dotted, new in settings.items():
         path = dotted.split(".")
-        if path[0] not in {"seed", "name", "stages", "tiny", "tune", "description"}:
+        if path[0] not in {"seed", "name", "stages", "groups", "tiny", "tune", "description"}:
             path = ["stages", *path]
         value = _put(value, path, new, dotted)
     return value
@@ -188,8 +208,21 @@ def _check_graph(recipe: Recipe) -> None:
         recipe.order()
     except CycleError as error:
         raise SpecError(f"Stages depend on each other in a circle: {' -> '.join(error.args[1])}") from None
+    _check_groups(recipe)
     if recipe.tune is not None:
         _check_tune(recipe, recipe.tune)
+
+
+def _check_groups(recipe: Recipe) -> None:
+    for group, stages in recipe.groups.items():
+        if group in recipe.stages:
+            raise SpecError(f"'{group}' names both a group and a stage", remedy="Give the group another name")
+        if not stages:
+            raise SpecError(f"Group '{group}' is empty", allowed=one_of(recipe.stages))
+        for stage in stages:
+            if stage not in recipe.stages:
+                hint = did_you_mean(stage, recipe.stages)
+                raise SpecError(f"Group '{group}' names unknown stage '{stage}'.{hint}", allowed=one_of(recipe.stages))
 
 
 def _check_tune(recipe: Recipe, tune: Tune) -> None:

@@ -46,7 +46,7 @@ def run(
     report: Reporter = ignore,
     executor: Executor | None = None,
 ) -> Ran:
-    """Make what is not fresh, of one stage (and what it needs) or of all; return what was made.
+    """Make what is not fresh, of one stage or group (and what it needs) or of all; return what was made.
 
     One item after the other in this process; with `workers`, in processes of this machine; with an `executor`
     (`executors.make`), where it says.

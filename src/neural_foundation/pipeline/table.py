@@ -19,12 +19,17 @@ STAGES = KindTable(
         "evaluate_trials": Row(
             f"{_HERE}.evaluate_trials:EvaluateTrials", "packages on held-out trials, encoding and decoding -> scores"
         ),
+        "ensemble": Row(f"{_HERE}.ensemble:Ensemble", "packages on held-out people and experts' votes -> one ensemble"),
         "export": Row(f"{_HERE}.export:Export", "package -> package with an ONNX step graph"),
         "export_trials": Row(
             f"{_HERE}.export_trials:ExportTrials", "package of binned sessions -> package with an ONNX graph of one"
         ),
+        "export_ensemble": Row(
+            f"{_HERE}.export_ensemble:ExportEnsemble", "an ensemble and its members' packages -> one that is served"
+        ),
         "replay": Row(f"{_HERE}.replay:Replay", "a held-out recording, live, through the exported decoder"),
         "report": Row(f"{_HERE}.report:Report", "one HTML page with figures and where they come from"),
+        "report_votes": Row(f"{_HERE}.report_votes:ReportVotes", "one HTML page of models beside experts' votes"),
         "report_trials": Row(f"{_HERE}.report_trials:ReportTrials", "one HTML page of encoding and decoding"),
     },
 )

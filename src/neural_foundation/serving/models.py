@@ -83,7 +83,8 @@ def package_folder(path: Path) -> Path:
         raise PackageError(f"There is no folder {path}", remedy="Give the folder of an exported package, or of a run")
     if (path / FACTS).is_file():
         return path
-    found = sorted(p.parent for p in path.glob(f"export*/**/{FACTS}"))
+    every = {p.parent for p in path.glob(f"export*/**/{FACTS}")}
+    found = sorted(p for p in every if not every.intersection(p.parents))  # an ensemble's members are in its folder
     if len(found) == 1:
         return found[0]
     what = "no exported package" if not found else f"{len(found)} exported packages"

@@ -24,9 +24,10 @@ from starlette.requests import ClientDisconnect
 from .. import __version__
 from ..core.errors import DataError, StreamError
 from ..core.stream import Chunk
+from ..export.ensemble_package import EnsemblePackage
 from ..realtime.decision import LiveDecision
 from ..realtime.live_model import LiveModel
-from ..realtime.live_stream import LiveStream
+from ..realtime.live_stream import LiveStream, Tokens
 from .door import allowed
 from .protocol import ProtocolError
 from .settings import Limits
@@ -83,26 +84,48 @@ def infer(model: LiveModel, signal: NDArray[np.float32]) -> dict[str, NDArray[An
     """Return what the model decides on each of the pieces (B, C, n), each from a fresh state.
 
     probability (B, T, K), calibrated where the package is; valid, abstained (B, T); sample (T,): where each token
-    ended; label (B,): the last decision, '' where it abstained.
+    ended; label (B,): the last decision, '' where it abstained. Of an ensemble also members (B, T, M, K), what each
+    says, and entropy and disagreement (B, T), in nats.
     """
-    pieces = [_decided(model, piece) for piece in signal]
+    told = [_told(model, piece) for piece in signal]
+    pieces = [_decisions(model, tokens) for tokens in told]
     last = [p[-1] if p else None for p in pieces]
     shape = len(pieces), len(pieces[0]), len(model.classes)
     probability = [[list(d.probability.values()) for d in p] for p in pieces]
-    return {
+    made = {
         "probability": np.array(probability, np.float32).reshape(shape),
         "valid": np.array([[d.valid for d in p] for p in pieces], np.bool_),
         "abstained": np.array([[d.decision is None for d in p] for p in pieces], np.bool_),
         "sample": np.array([d.sample for d in pieces[0]], np.int64),
         "label": np.array(["" if d is None else d.decision or "" for d in last], object),
     }
+    return made | _unsure(model, told, shape)
 
 
-def _decided(model: LiveModel, piece: NDArray[np.float32]) -> list[LiveDecision]:
+def _told(model: LiveModel, piece: NDArray[np.float32]) -> list[Tokens]:
     stream = LiveStream(model.decoder(), model.facts.confidence)
     parts = [t for at in range(0, piece.shape[1], BLOCK) for t in stream.take(Chunk.of(piece[:, at : at + BLOCK], at))]
+    return [*parts, *stream.flush()]
+
+
+def _decisions(model: LiveModel, told: list[Tokens]) -> list[LiveDecision]:
     sfreq = model.facts.raw.sfreq
-    return [d for tokens in [*parts, *stream.flush()] for d in tokens.decisions(model.classes, sfreq)]
+    return [d for tokens in told for d in tokens.decisions(model.classes, sfreq)]
+
+
+def _unsure(model: LiveModel, told: list[list[Tokens]], shape: tuple[int, int, int]) -> dict[str, NDArray[Any]]:
+    """Return what an ensemble's members say, and how unsure they are together; nothing of a single model."""
+    if not isinstance(model.package, EnsemblePackage):
+        return {}
+    b, t, k = shape
+    each = [tokens.members for piece in told for tokens in piece if tokens.members is not None]
+    members = np.concatenate([np.zeros((0, len(model.members), k)), *each])
+    entropy, disagreement = model.package.unsure(members)
+    return {
+        "entropy": entropy.astype(np.float32).reshape(b, t),
+        "disagreement": disagreement.astype(np.float32).reshape(b, t),
+        "members": members.astype(np.float32).reshape(b, t, len(model.members), k),
+    }
 
 
 def routes(service: Service) -> APIRouter:
@@ -153,7 +176,12 @@ def _model(service: Service, name: str, version: str) -> LiveModel:
 
 def metadata(model: LiveModel) -> dict[str, Any]:
     """Return a model's metadata; -1 is any length."""
-    n_chans, n_classes = model.facts.raw.n_chans, len(model.classes)
+    n_chans, n_classes, n_members = model.facts.raw.n_chans, len(model.classes), len(model.members)
+    of_ensembles = [
+        {"name": "entropy", "datatype": "FP32", "shape": [-1, -1]},
+        {"name": "disagreement", "datatype": "FP32", "shape": [-1, -1]},
+        {"name": "members", "datatype": "FP32", "shape": [-1, -1, n_members, n_classes]},
+    ]
     return {
         "name": model.task,
         "versions": [model.digest[:12]],
@@ -165,6 +193,7 @@ def metadata(model: LiveModel) -> dict[str, Any]:
             {"name": "abstained", "datatype": "BOOL", "shape": [-1, -1]},
             {"name": "sample", "datatype": "INT64", "shape": [-1]},
             {"name": "label", "datatype": "BYTES", "shape": [-1]},
+            *(of_ensembles if model.members else []),
         ],
         "parameters": {
             "classes": model.classes,
@@ -174,6 +203,7 @@ def metadata(model: LiveModel) -> dict[str, Any]:
             "hop_s": model.hop_s,
             "lookahead_s": model.lookahead_s,
             "context": model.facts.model.context,
+            **({"members": model.members} if model.members else {}),
         },
     }
 

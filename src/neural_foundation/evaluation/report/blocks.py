@@ -74,7 +74,7 @@ def blocks(content: ReportContent) -> list[Block]:
         made(content.trace, "trace", "Live", _trace),
         made(content.latency, "latency", "Latency", _latency),
         made(content.scalp, "scalp", "Scalp", _scalp),
-        made(content.confusion, "confusion", "Confusion", _confusion),
+        made(content.confusion, "confusion", "Confusion", confusion_section),
         made(content.calibration, "calibration", "Calibration", _calibration),
         made(content.certainty, "certainty", "Certainty", _certainty),
         made(content.coherence, "coherence", "Steadiness", _coherence),
@@ -117,7 +117,8 @@ def _scalp(maps: ScalpMaps) -> Drawn:
     return Drawn("Where on the scalp", reading.scalp_reading(maps), topomap.scalp_figure(maps), _scalp_table(maps))
 
 
-def _confusion(c: Confusion) -> Drawn:
+def confusion_section(c: Confusion) -> Drawn:
+    """Return the section on what is taken for what."""
     return Drawn("What is taken for what", reading.confusion_reading(c), _confusion_table(c), _by_class_table(c))
 
 
