@@ -4,8 +4,8 @@ Shapes: n windows, F features, K classes.
 
 Ridge regression of the one-hot classes, or of the shares that experts gave them, on the features, solved in the n x n
 dual (F may be thousands). The penalty is chosen by leaving whole subjects out; the scores are then scaled by the one
-factor that makes their softmax most likely on the left-out windows. Probing first and fine-tuning after distorts good features least (Kumar et al. 2022,
-"Fine-Tuning can Distort Pretrained Features and Underperform Out-of-Distribution").
+factor that makes their softmax most likely on the left-out windows. Probing first and fine-tuning after distorts good
+features least (Kumar et al. 2022, "Fine-Tuning can Distort Pretrained Features and Underperform Out-of-Distribution").
 """
 
 from __future__ import annotations
