@@ -57,7 +57,7 @@ class SimulatedHMS(Simulated):
         ),
         sfreq=200.0,
         n_chans=20,
-        note=f"{NOTE} Needs the extra 'tables' (pyarrow).",
+        note=NOTE,
         files="train.csv, train_eegs/EEG_ID.parquet, train_spectrograms/SPECTROGRAM_ID.parquet, EEG_ID-truth.npz",
     )
 

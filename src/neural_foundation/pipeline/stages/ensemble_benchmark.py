@@ -7,7 +7,7 @@ after the other. Of a member of several packages a decision takes all of them; t
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,28 +31,29 @@ Call = Callable[[], Any]
 
 
 def measured(package: EnsemblePackage) -> dict[str, Any]:
-    """Return the benchmark: `rows` by member and form, and `decision`, of the whole ensemble, as it is served."""
+    """Return the benchmark: `rows` by member and form, and `decision`, of the whole ensemble, as it is served.
+
+    `int8` holds what the gate said of each package of a member; its row has their sum.
+    """
     from ...realtime.sliding import predictor
 
-    window = _window(package)
-    rows = []
+    window, rows, gates = _window(package), list[dict[str, Any]](), dict[str, list[dict[str, Any]]]()
     for name, packages in zip(package.facts.ensemble, package.members, strict=True):
-        said = read_json(packages[0].folder / "export.json").get("int8")
+        about = {"member": name, "model": packages[0].facts.model.kind, "packages": len(packages)}
         for form, path, call in _forms(packages[0], window):
-            row = {"member": name, "model": packages[0].facts.model.kind, "packages": len(packages), "form": form}
-            rows.append(row | {"n_bytes": path and path.stat().st_size} | _timed(call) | _kl(form, said))
-        if said is not None and not said["passes"]:
-            row = {"member": name, "model": packages[0].facts.model.kind, "packages": len(packages), "form": "int8"}
-            rows.append(row | {"n_bytes": None, "median_ms": None, "p95_ms": None, "calls": 0} | _kl("int8", said))
+            rows.append({**about, "form": form, "n_bytes": path and path.stat().st_size, **_timed(call)})
+        gate = [said for p in packages if (said := _gate(p))]
+        if gate:
+            gates[name] = gate
+            rows.append({**about, "form": "int8", **_of_kept(packages, window), **_summed(gate)})
     decide = predictor(package)
     decision = _timed(lambda: decide(window))
-    gates = {n: [_gate(p) for p in ps] for n, ps in zip(package.facts.ensemble, package.members, strict=True)}
     return {
         "window_s": package.facts.windows.length_s,
         "threads": 1,
         "rows": rows,
         "decision": {"packages": sum(map(len, package.members)), "n_bytes": _all_bytes(package), **decision},
-        "int8": {n: found for n, found in gates.items() if any(found)},
+        "int8": gates,
     }
 
 
@@ -64,13 +65,22 @@ def table(found: Mapping[str, Any]) -> str:
         cells = [row["member"], row["model"], str(row["packages"]), row["form"], _size(row["n_bytes"])]
         cells += [_ms(row["median_ms"]), _ms(row["p95_ms"])]
         cells += ["" if row.get(k) is None else f"{row[k]:.4f}" for k in ("kl", "kl_int8")]
-        cells.append("" if "passes" not in row else "yes" if row["passes"] else f"no: {row['why']}")
+        cells.append(f"{row['kept']} of {row['packages']}" if "kept" in row else "")
         lines.append("| " + " | ".join(cells) + " |")
     whole = found["decision"]
     cells = ["all", "ensemble", str(whole["packages"]), "as served", _size(whole["n_bytes"])]
     lines.append("| " + " | ".join([*cells, _ms(whole["median_ms"]), _ms(whole["p95_ms"]), "", "", ""]) + " |")
-    said = f"One window of {found['window_s']:g} s, one thread, the median and the 95th percentile of single calls.\n"
-    return said + "Size and latency of a member are of one of its packages.\n\n" + "\n".join(lines) + "\n"
+    said = [
+        f"One window of {found['window_s']:g} s, one thread, the median and the 95th percentile of single calls.",
+        "Size and latency of a member are of one of its packages, KL divergences the mean over all of them.",
+    ]
+    refused = [
+        f"- {name}, {gate['package']}: 8 bits not kept: {gate['why']}"
+        for name, gates in found["int8"].items()
+        for gate in gates
+        if not gate["passes"]
+    ]
+    return "\n".join([*said, "", *lines, *([""] if refused else []), *refused]) + "\n"
 
 
 def _window(package: EnsemblePackage) -> NDArray[np.float32]:
@@ -90,10 +100,9 @@ def _forms(package: Package, window: NDArray[np.float32]) -> list[tuple[str, Pat
     from ...realtime.sliding import predictor
 
     folder, forms = package.folder, list[tuple[str, Path | None, Call]]()
-    for form, name in (("onnx", WINDOW_GRAPH), ("int8", INT8)):
-        if (folder / name).is_file():
-            session = open_graph(folder / name)
-            forms.append((form, folder / name, _running(session, ["probability"], {"signal": window})))
+    if (folder / WINDOW_GRAPH).is_file():
+        session = open_graph(folder / WINDOW_GRAPH)
+        forms.append(("onnx", folder / WINDOW_GRAPH, _running(session, ["probability"], {"signal": window})))
     if (folder / TREE_GRAPH).is_file():
         estimator: BoostedTreesEstimator = package.estimator()  # type: ignore[assignment]
         session, features = open_graph(folder / TREE_GRAPH), estimator.features(window).astype(np.float32)
@@ -123,10 +132,22 @@ def _timed(call: Call) -> dict[str, Any]:
     return {"median_ms": float(median), "p95_ms": float(p95), "calls": len(took)}
 
 
-def _kl(form: str, said: Mapping[str, Any] | None) -> dict[str, Any]:
-    if said is None or form != "int8":
-        return {}
-    return {k: said.get(k) for k in ("kl", "kl_int8", "rise", "passes", "why")}
+def _of_kept(packages: Sequence[Package], window: NDArray[np.float32]) -> dict[str, Any]:
+    """Return size and latency of the first graph in 8 bits that was kept; none of them where none was."""
+    from ...realtime.engine import open_graph
+
+    path = next((p.folder / INT8 for p in packages if (p.folder / INT8).is_file()), None)
+    if path is None:
+        return {"n_bytes": None, "median_ms": None, "p95_ms": None, "calls": 0}
+    return {"n_bytes": path.stat().st_size, **_timed(_running(open_graph(path), ["probability"], {"signal": window}))}
+
+
+def _summed(gate: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return how many packages were kept in 8 bits, and the mean KL divergence before and after of those judged."""
+    judged = [g for g in gate if "kl" in g]
+    n = [g["windows"] for g in judged]
+    means = {k: float(np.average([g[k] for g in judged], weights=n)) if judged else None for k in ("kl", "kl_int8")}
+    return {"kept": sum(g["passes"] for g in gate), **means}
 
 
 def _gate(package: Package) -> dict[str, Any]:

@@ -111,6 +111,12 @@ def _limits(package: EnsemblePackage, value: Mapping[str, Any]) -> list[str]:
         )
     else:
         lines.append("The scores above are of all folds; what is deployed here is one of them.")
+    streaming = [n for n, ps in zip(package.facts.ensemble, package.members, strict=True) if not ps[0].whole_windows]
+    if streaming:
+        lines.append(
+            f"Live, {' and '.join(streaming)} takes each window alone, as a person's first. It was scored with what it "
+            "may have kept of the person from earlier windows."
+        )
     if value["scores"]["references"].get("truth") is not None:
         lines.append("The data is simulated: nothing is said here about people.")
     return lines
