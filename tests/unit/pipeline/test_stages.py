@@ -313,6 +313,18 @@ def test_what_is_no_potential_any_more_has_no_scalp_map(features: dict[str, Any]
     assert "patterns" not in read_json(only(plan, "evaluate").path("scores.json"))
 
 
+def test_one_channel_has_no_scalp_map(tmp_path: Path) -> None:
+    for name, seed in (("ann", 0), ("bob", 1), ("cyd", 2)):
+        recording(tmp_path / "data" / name / "run1.edf", seed)
+    changes = {
+        "prepare__dataset__events": {"left": "left", "right": "right"},
+        "prepare__signals": [{"kind": "pick", "channels": ["Cz"]}],
+    }
+    plan = planned(tmp_path, **changes)
+    run(plan, stage="evaluate")
+    assert "patterns" not in read_json(only(plan, "evaluate").path("scores.json"))
+
+
 def test_history_of_an_estimator_gives_no_curve(done: Plan, tmp_path: Path) -> None:
     from neural_foundation.pipeline.stages.report import _curve
 

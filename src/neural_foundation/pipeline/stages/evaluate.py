@@ -63,7 +63,7 @@ class Evaluate(Stage):
             scores["alarms"] = _alarms(self.alarms, predictions, windows, data, job.seed)
         for p in predictions:
             p.save(job.folder / f"predictions-{p.model}.npz")
-        if len(data.classes) == 2:
+        if len(data.classes) == 2 and windows.spec.n_chans > 1:  # one channel has no map
             patterns = self._patterns(windows, next(p for p in predictions if p.model not in baselines), data, job)
             if patterns:
                 scores["patterns"] = patterns.pop("facts")
