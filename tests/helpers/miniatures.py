@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+from segment_archives import bonn_members, delhi_members, pack
 
 Row = tuple[float, float, str]
 
@@ -450,6 +451,16 @@ def ratgps_pair(stem: Path, rat: str, steps: int, columns: int = 2) -> None:
 
 
 # kind -> (the name of its folder under the data folder, what builds it)
+def bonn(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    return pack(folder / "bonn.zip", bonn_members(10)).parent
+
+
+def delhi(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    return pack(folder / "delhi.zip", delhi_members(10)).parent
+
+
 MINIATURES: dict[str, tuple[str, Callable[[Path], Path]]] = {
     "eegmat": ("eegmat", eegmat),
     "eegmmidb": ("eegmmidb", eegmmidb),
@@ -465,4 +476,6 @@ MINIATURES: dict[str, tuple[str, Callable[[Path], Path]]] = {
     "ibl": ("ibl", ibl),
     "spykesml": ("spykesml", spykesml),
     "ratgps": ("ratgps", ratgps),
+    "bonn": ("bonn-delhi", bonn),
+    "delhi": ("bonn-delhi", delhi),
 }

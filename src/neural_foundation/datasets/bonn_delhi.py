@@ -57,6 +57,9 @@ class Segments(Files):
     def rest_is_one(self) -> bool:
         """Whether all that is no seizure is one class."""
 
+    def subject_of(self, name: str) -> str | None:
+        return None  # an archive is everybody's
+
     @abstractmethod
     def values(self, archive: Path, name: str) -> NDArray[np.float64]:
         """Return the samples of a member in microvolts, of any number; RecordingError where it holds none."""
@@ -162,6 +165,8 @@ class Bonn(Segments):
     )
     n_times: ClassVar[int] = 4097
     source: ClassVar[Source | None] = _source("Bonn EEG dataset.zip", "bonn.zip")
+    published: ClassVar[re.Pattern[str] | None] = re.compile(r"(bonn|Bonn EEG dataset)\.zip")
+    shared: ClassVar[tuple[str, ...]] = ("bonn.zip",)
     info: ClassVar[DatasetInfo] = DatasetInfo(
         title="Bonn EEG segments",
         licence="none stated (public for research; the MIT licence of the repository is not of the recordings' owner)",
@@ -209,6 +214,8 @@ class Delhi(Segments):
     )
     n_times: ClassVar[int] = 1024
     source: ClassVar[Source | None] = _source("Delhi dataset.zip", "delhi.zip")
+    published: ClassVar[re.Pattern[str] | None] = re.compile(r"(delhi|Delhi dataset)\.zip")
+    shared: ClassVar[tuple[str, ...]] = ("delhi.zip",)
     info: ClassVar[DatasetInfo] = DatasetInfo(
         title="Delhi EEG segments",
         licence="none stated (the text beside it asks to be cited)",

@@ -85,6 +85,6 @@ def test_refusals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(PackageError, match="is a package of 'majority'"):
         export_trees(other, tmp_path / "x.onnx")
     monkeypatch.setitem(sys.modules, "skl2onnx", None)
-    with pytest.raises(MissingExtraError, match=r"neural-foundation\[trees\]"):
+    with pytest.raises(MissingExtraError, match=r"neural-foundation\[hms\]"):
         export_trees(package(tmp_path / "trees"), tmp_path / "x.onnx")
     assert not (tmp_path / "x.onnx").exists()

@@ -326,7 +326,7 @@ def test_the_default_has_the_key_it_had() -> None:
 
 def test_what_does_not_go_with_an_order_is_named() -> None:
     unable = {kind for kind in OBJECTIVES if OBJECTIVES.row(kind).load().not_ordered}  # type: ignore[attr-defined]
-    assert unable == {"classify", "contrastive", "multimodal", "regress"}
+    assert unable == {"classify", "contrastive", "multimodal", "regress", "votes"}
     for objective in sorted(unable):
         with pytest.raises(SpecError, match=f"objective '{objective}' .* cannot have sampler 'ordered'; 'masked' can"):
             learner(objective=objective)
