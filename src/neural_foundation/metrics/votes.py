@@ -96,13 +96,6 @@ def class_frequency(votes: Array, *, prior: float = 1.0) -> Floats:
     return mean
 
 
-def class_frequency_kl(train_votes: Array, test_votes: Array, *, epsilon: float = EPSILON, prior: float = 1.0) -> float:
-    """Return the KL divergence of a model that always says the shares of training: what a signal must beat."""
-    solution = vote_shares(test_votes)
-    always = np.broadcast_to(class_frequency(train_votes, prior=prior), solution.shape)
-    return kl_divergence(solution, always, epsilon=epsilon)
-
-
 def agrees(votes: Array, probability: Array) -> NDArray[np.bool_]:
     """Return whether the most probable class has the most votes (n,); where several have, each of them is right."""
     votes, probability = _table(votes, "Votes"), _table(probability, "Probabilities")
