@@ -9,9 +9,11 @@ from typer.testing import CliRunner
 
 from neural_foundation.cli import app
 from neural_foundation.core.errors import SpecError
+from neural_foundation.models.packed import FACTS
 from neural_foundation.pipeline.plan import make_plan
-from neural_foundation.pipeline.recipe import apply, check
+from neural_foundation.pipeline.recipe import apply, built_in, check, load
 from neural_foundation.pipeline.runner import run
+from neural_foundation.serving.models import package_folder
 
 GOOD: dict[str, Any] = {
     "name": "toy",
@@ -88,3 +90,14 @@ def test_the_command_line_runs_and_shows_groups(tmp_path: Path) -> None:
     wrong = CliRunner().invoke(app, ["run", str(recipe), "--stage", "modls", *out])
     assert wrong.exit_code != 0
     assert "the groups 'models'" in str(wrong.exception or wrong.output)
+
+
+@pytest.mark.parametrize("name", built_in())
+def test_serve_finds_what_a_recipe_exports(name: str, tmp_path: Path) -> None:
+    stages = load(name).stages
+    exports = [n for n, stage in stages.items() if stage.kind in {"export", "export_ensemble"}]  # type: ignore[attr-defined]
+    for stage in exports:
+        made = tmp_path / stage / "key"
+        made.mkdir(parents=True)
+        (made / FACTS).touch()
+        assert package_folder(tmp_path) == made
