@@ -46,7 +46,7 @@ NONE: tuple[Alarm, ...] = ()
 
 
 class WatchSettings(Spec):
-    """Mean seconds between false alarms of each detector. One hop alone is no alarm, whatever they are."""
+    """Mean seconds between false alarms of each detector. One hop alone is no alarm, but of a channel gone silent."""
 
     input_s: float = Field(3600.0, gt=0, description="of the input")
     output_s: float = Field(3600.0, gt=0, description="of the decisions")

@@ -35,7 +35,8 @@ class Cusum:
     - Features differ in what is let be: `allowance` in standard deviations, and `least` in the features' own units,
       for slow changes that brains make by themselves. The larger of both counts.
     - Not the deviation is clipped, but what a hop adds: at `LARGEST` beyond the allowance, and at `ONE_HOP` of the
-      limit, so that one hop from rest is never an alarm, whatever the run length.
+      limit, so that one hop from rest is no alarm, whatever the run length; but for one that falls `alone` beyond the
+      allowance, which no artefact does.
     - The correlation of a hop with the next is taken `more_errors` standard errors larger than estimated.
     - `robust: False` takes means and standard deviations, for features that are seldom artefacts.
 
@@ -54,8 +55,9 @@ class Cusum:
         floor: float | Float = 1e-3,
         robust: bool = True,
         more_errors: float = 1.0,
+        alone: float = np.inf,
     ) -> None:
-        self.n, self.enough, self._robust, self._more = n, enough, robust, more_errors
+        self.n, self.enough, self._robust, self._more, self._alone = n, enough, robust, more_errors, alone
         self._allowance, self._least, self._floor = (np.broadcast_to(x, (n,)) for x in (allowance, least, floor))
         self._error = NormalDist().inv_cdf(1 - 1 / (4 * n)) / np.sqrt(enough)
         self.limit = limit(float(self._allowance.min()), run_length * 2 * n)
@@ -84,7 +86,9 @@ class Cusum:
         allow = np.maximum(
             self._allowance + (1.25 if self._robust else 1.0) * self._error, self._least / state["spread"]
         )
-        sums = np.maximum(0.0, state["sums"] + np.minimum(np.stack([z, -z]) - allow, self._most))
+        beyond = np.stack([z, -z]) - allow
+        sums = np.maximum(0.0, state["sums"] + np.minimum(beyond, self._most))
+        sums[1, beyond[1] >= self._alone] = 2 * self.limit
         state["sums"] = sums
         side, index = divmod(int(sums.argmax()), self.n)
         heard = Heard(float(sums[side, index]) / self.limit, index, side == 0)

@@ -67,6 +67,20 @@ def test_another_day_is_noticed(change: Change) -> None:
     assert watch.lights()["input"]["what"]
 
 
+def test_a_channel_gone_silent_is_noticed_at_once_and_an_artefact_is_not() -> None:
+    x = brain(100)
+    loud = x.copy()
+    loud[3, int(90 * RATE) : int(91 * RATE)] += np.float32(5e-3) * (np.arange(RATE) > RATE / 2)
+    loud[:, int(94 * RATE) : int(95 * RATE)] *= 100  # the head is knocked
+    assert not [a for a in watched(loud)[1] if a.kind == "input"]
+    silent = x.copy()
+    silent[3, int(90 * RATE) :] = 0
+    first = next(a for a in watched(silent)[1] if a.kind == "input")
+    assert 90 < first.at_s <= 92
+    assert SIGNAL.ch_names[3] in first.what
+    assert "down" in first.what
+
+
 def test_bad_channels_are_named_by_reason_and_come_back() -> None:
     x = brain(120)
     x[3, 8000:12_000] = 0.0  # flat

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from neural_foundation.core.seeds import generator
+from neural_foundation.core.stream import copy_state
 from neural_foundation.realtime.watch_cusum import Cusum, Shares, dependence
 
 
@@ -59,6 +60,19 @@ def test_one_hop_alone_is_no_change(run_length: float) -> None:
     assert not cusum.learning(state)
     assert 0.3 < cusum.take(np.full(3, 1e6), state).score < 1
     assert cusum.take(np.full(3, 1e6), state).score >= 1, "the second is"
+
+
+def test_one_hop_that_falls_beyond_what_an_artefact_does_is_a_change() -> None:
+    cusum = Cusum(3, enough=60, run_length=2000, alone=60.0)
+    state = cusum.fresh()
+    for f in hops(60, 3, 2):
+        cusum.take(f, state)
+    for loud in (np.full(3, 1e6), np.array([0.0, -40.0, 0.0])):
+        assert cusum.take(loud, copy_state(state)).score < 1, "loud, or not so quiet, it waits for a second hop"
+    heard = cusum.take(np.array([0.0, -1e3, 40.0]), state)
+    assert heard.score >= 1
+    assert (heard.index, heard.up) == (1, False)
+    assert cusum.learning(state)
 
 
 @pytest.mark.parametrize("run_length", [0.5, 3.0, 500.0])
