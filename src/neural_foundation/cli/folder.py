@@ -17,11 +17,12 @@ from ..core.errors import SpecError, one_of
 from ..core.kinds import spec_error
 from ..core.lineage import Output
 from ..core.store import read_json, remove, write_json
+from ..pipeline.stages.prepare import QUARANTINED
 from ..sampling.windows import Windows
 from .folder_data import Folder
 from .folder_kept import totals
 from .folder_quality import QualityReport, overall, report_of
-from .folder_stage import FACTS, QUARANTINED, PrepareFolder
+from .folder_stage import FACTS, PrepareFolder
 
 if TYPE_CHECKING:
     from ..pipeline.plan import Plan, Task

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from ..core.stream import Transducer
     from ..recordings import Intervals, Session, Signal
 
-QUARANTINED, FACTS, QUALITY, WINDOWS = "quarantined.json", "facts.json", "quality.json", "windows"
+FACTS, QUALITY, WINDOWS = "facts.json", "quality.json", "windows"
 MOST_WINDOWS = 5_000_000  # of one recording: times of events may say anything
 
 
@@ -50,6 +50,7 @@ class PrepareFolder(Prepare):
 
     dataset: Folder
     others: dict[str, tuple[of(SIGNALS, SignalOp), ...]] = Field({}, description="chains by the name of a signal")  # type: ignore[valid-type]
+    quarantine: bool = Field(True, description="go on without recordings that cannot serve, and say which")
     quality: QualityReport | None = Field(QualityReport(), description="write `quality.json`; None: do not")
     version: ClassVar[int] = 5
 
@@ -57,24 +58,12 @@ class PrepareFolder(Prepare):
         # what may not be read has no content for a key; `run` says so
         return [f for f in parts(self.recording(item).files[0]) if os.access(f, os.R_OK)]
 
-    def run(self, job: Job) -> None:
+    def _prepare(self, job: Job) -> None:
         from ..recordings.isolated import rehearse
 
-        try:
-            rehearse(self.recording(job.item).files[0])
-            super().run(job)
-            self._say_what_is_kept(job)
-        except DataError as error:
-            self._put_aside(job, error)
-
-    def _put_aside(self, job: Job, error: DataError) -> None:
-        recording = self.recording(job.item)
-        for made in job.folder.iterdir():
-            made.unlink()
-        job.subjects.add(recording.subject)
-        job.measured.clear()
-        said = {"error": type(error).__name__, "reason": self._reason(error, recording)}
-        write_json(job.folder / QUARANTINED, said)
+        rehearse(self.recording(job.item).files[0])
+        super()._prepare(job)
+        self._say_what_is_kept(job)
 
     def _say_what_is_kept(self, job: Job) -> None:
         from ..recordings import read

@@ -28,12 +28,18 @@ def add(app: typer.Typer) -> None:
     @app.command("status")
     def status(recipe: RecipeArg, changes: Set = [], tiny: Tiny = False, output: OutputDir = None) -> None:  # noqa: B006
         """Say how far a run is, a line a stage."""
+        from ..pipeline.stages.prepare import quarantined
+
         made = planned(recipe, changes, tiny, output)
         width = max((len(", ".join(made.recipe.groups_of(n))) for n in made.recipe.stages), default=0)
         for name in made.recipe.order():
             counts = Counter(made.state[t.name] for t in made.of_stage(name))
             total = sum(counts.values())
-            others = ", ".join(f"{n} {s}" for s, n in sorted(counts.items()) if s != "fresh")
+            bad = len(quarantined([o for t in made.of_stage(name) if (o := t.output()) is not None]))
+            said = [(s, n) for s, n in sorted(counts.items()) if s != "fresh"] + (
+                [("in quarantine", bad)] if bad else []
+            )
+            others = ", ".join(f"{n} {s}" for s, n in said)
             group = f"{', '.join(made.recipe.groups_of(name)):<{width}} " if width else ""
             typer.echo(
                 f"{group}{name:<16} {counts['fresh']:>3}/{total:<3} fresh{'  (' + others + ')' if others else ''}"

@@ -11,14 +11,17 @@ if TYPE_CHECKING:
 
 
 def print_summary(plan: Plan) -> None:
-    """Print the scores of finished evaluations and the path of the report."""
+    """Print the scores of finished evaluations, which recordings are in quarantine, and the path of the report."""
     from ..pipeline.stages import report, report_trials, report_votes
+    from ..pipeline.stages.prepare import in_quarantine, quarantined
 
     for table in [t for stage in (report, report_trials, report_votes) for t in stage.terminal_tables(plan)]:
         from rich.console import Console
 
         Console().print(table)
-    for task in plan.tasks:
-        output = task.output()
-        if output is not None and task.spec.gives == "Report":
+    made = [(t.spec.gives, o) for t in plan.tasks if (o := t.output()) is not None]
+    if bad := quarantined([o for gives, o in made if gives == "Prepared"]):
+        typer.echo(in_quarantine(bad))
+    for gives, output in made:
+        if gives == "Report":
             typer.echo(f"Report: {output.path('report.html')}")

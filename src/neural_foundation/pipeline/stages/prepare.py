@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +18,7 @@ from ...core.kinds import of
 from ...core.lineage import Output
 from ...core.progress import Progress
 from ...core.specs import SignalSpec
-from ...core.store import read_json, save_arrays, write_json
+from ...core.store import read_json, remove, save_arrays, write_json
 from ...core.stream import Chunk, Transducer
 from ...datasets.base import Item as Recording
 from ...recordings import Session, Signal, read, write_session
@@ -27,19 +28,22 @@ from ...signals.base import SignalOp
 from ...signals.chain import chain
 from ...signals.source import begun
 from ...signals.table import SIGNALS
-from ..stage import Job
+from ..stage import Item, Job
 from .listed import OfRecordings
 
 BLOCK_S = 10.0
 PIECE_VALUES = 1 << 17  # that a chain is given at once, so that they stay in the cache from part to part
 VOTES = "votes.npz"
+QUARANTINED = "quarantined.json"
+MOST_QUARANTINED, MOST_NAMED = 0.5, 8
 SOURCE = "source.json"  # a path: where the raw file lies on this machine, so it has no checksum
 
 
 class Prepare(OfRecordings):
     """One item a recording: `session.h5`, cleaned and continuous, and `prepared.json`, the facts of it.
 
-    Where experts voted on the trials, `votes.npz` holds their votes.
+    Where experts voted on the trials, `votes.npz` holds their votes. With `quarantine`, a recording that cannot serve
+    gives `quarantined.json`, its error and reason, instead; see `Prepared.of`.
     """
 
     kind: Literal["prepare"] = "prepare"
@@ -49,10 +53,42 @@ class Prepare(OfRecordings):
         None, gt=0, description="keep samples as int16, whole multiples of this in the chain's unit; None: float32"
     )
 
+    quarantine: bool = Field(False, description="go on without recordings that cannot serve, and say which and why")
+
     version: ClassVar[int] = 2
     gives: ClassVar[str] = "Prepared"
 
+    def raw_files(self, item: Item) -> Sequence[Path]:
+        if not self.quarantine:
+            return super().raw_files(item)
+        # what is not there, or may not be read, has no content for a key; `run` says so
+        return [f for f in self.recording(item).files if os.access(f, os.R_OK)]
+
     def run(self, job: Job) -> None:
+        try:
+            self._prepare(job)
+        except DataError as error:
+            if not self.quarantine:
+                raise
+            self._put_aside(job, error)
+
+    def _put_aside(self, job: Job, error: DataError) -> None:
+        recording = self.recording(job.item)
+        remove(job.folder)
+        job.folder.mkdir()
+        job.subjects.add(recording.subject)
+        job.measured.clear()
+        said = {"recording": recording.id, "error": type(error).__name__, "reason": self._reason(error, recording)}
+        write_json(job.folder / QUARANTINED, said)
+
+    def _reason(self, error: DataError, recording: Recording) -> str:
+        """Return the reason without the folders that the files lie in on this machine."""
+        said = str(error)
+        for file in recording.files:
+            said = said.replace(str(file), file.name)
+        return said
+
+    def _prepare(self, job: Job) -> None:
         recording = self.recording(job.item)
         with self.dataset.open(recording, job.folder) as opened:
             session = begun(opened, self.signals)
@@ -162,15 +198,27 @@ def dumped(ops: Sequence[SignalOp]) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Prepared:
-    """The outputs of a prepare stage, read together."""
+    """The outputs of a prepare stage, read together. quarantined : what those say that hold no recording."""
 
     outputs: tuple[Output, ...]
     facts: tuple[dict[str, Any], ...]
+    quarantined: tuple[dict[str, str], ...] = ()
 
     @classmethod
     def of(cls, outputs: Sequence[Output]) -> Prepared:
-        """Return what some prepare outputs hold."""
-        return cls(tuple(outputs), tuple(read_json(o.path("prepared.json")) for o in outputs))
+        """Return what some prepare outputs hold; DataError where more than half of them hold no recording."""
+        good = tuple(o for o in outputs if not o.path(QUARANTINED).exists())
+        bad = quarantined(outputs)
+        if len(bad) > MOST_QUARANTINED * len(outputs):
+            given = f"{len(bad)} of {len(outputs)} recordings cannot be used. The first: {bad[0]['reason']}"
+            raise DataError(given, allowed="up to half", remedy="Check the folder, and whether the copy is complete")
+        return cls(good, tuple(read_json(o.path("prepared.json")) for o in good), bad)
+
+    @property
+    def caveats(self) -> list[str]:
+        """What a report has to say of the recordings: the dataset's note, and which are in quarantine."""
+        note = [self.dataset["note"]] if self.dataset["note"] else []
+        return note + ([in_quarantine(self.quarantined)] if self.quarantined else [])
 
     @property
     def paths(self) -> list[Path]:
@@ -223,6 +271,19 @@ class Prepared:
     def of_subject(self, subject: str) -> list[tuple[Output, dict[str, Any]]]:
         """Return outputs and facts of one subject's recordings."""
         return [(o, f) for o, f in zip(self.outputs, self.facts, strict=True) if f["subject"] == subject]
+
+
+def quarantined(outputs: Sequence[Output]) -> tuple[dict[str, str], ...]:
+    """Return recording, error and reason of each output of `prepare` that holds no recording."""
+    return tuple(read_json(o.path(QUARANTINED)) for o in outputs if o.path(QUARANTINED).exists())
+
+
+def in_quarantine(bad: Sequence[Mapping[str, str]]) -> str:
+    """Return in words which recordings are left out, and why."""
+    named = "; ".join(f"{b['recording']} ({b['reason'].splitlines()[0]})" for b in bad[:MOST_NAMED])
+    more = f"; and {len(bad) - MOST_NAMED} more" if len(bad) > MOST_NAMED else ""
+    what = "1 recording is" if len(bad) == 1 else f"{len(bad)} recordings are"
+    return f"{what} in quarantine and left out: {named}{more}."
 
 
 def raw_session(output: Output, facts: dict[str, Any]) -> Session:

@@ -71,7 +71,7 @@ class Report(Stage):
             provenance=here.of(None),
             task=self.task,
             held_out=self.held_out,
-            caveats=(*self.caveats, *([data.dataset["note"]] if data.dataset["note"] else [])),
+            caveats=(*self.caveats, *data.caveats),
             scores=held_out_scores(made, here.of(scores)),
             difference=_difference(made, main, here.of(scores)),
             confusion=Confusion(

@@ -56,13 +56,12 @@ class ReportVotes(Stage):
 
         data, output = Prepared.of(job.inputs["data"]), job.one("ensemble")
         sources, value = _Sources(job, data), read_json(output.path("ensemble.json"))
-        note = data.dataset["note"]
         report = VoteReport(
             title=self.title or f"{data.dataset['title']}: {', '.join(data.classes)}",
             provenance=sources.of(None),
             value=value,
             examples=self._examples(job, data, output, value),
-            caveats=(*self.caveats, *([note] if note else [])),
+            caveats=(*self.caveats, *data.caveats),
             learning=learning_curves(job.inputs.get("learned", []), sources.of),
             scored=sources.of(output),
             prepared=sources.of(data.outputs[0]),

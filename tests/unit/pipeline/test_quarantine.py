@@ -1,0 +1,152 @@
+"""Recordings that cannot serve are put in quarantine, named with the reason; the others go on."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from neural_foundation.cli import app
+from neural_foundation.core.errors import DataError, RecordingError
+from neural_foundation.core.store import read_json
+from neural_foundation.datasets.simulated.icu import SimulatedHMS
+from neural_foundation.pipeline.plan import Plan, make_plan
+from neural_foundation.pipeline.recipe import apply, check
+from neural_foundation.pipeline.runner import run
+from neural_foundation.pipeline.stages.prepare import Prepared, in_quarantine
+
+pq = pytest.importorskip("pyarrow.parquet")
+
+WRITTEN = SimulatedHMS(patients=6, eegs=1, rows=2, spectrogram=False)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("hms")
+    WRITTEN.write(folder)
+    return folder
+
+
+@pytest.fixture
+def folder(whole: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(whole, tmp_path / "hms"))
+
+
+def eegs(folder: Path) -> list[Path]:
+    return sorted((folder / "train_eegs").glob("*.parquet"))
+
+
+def plan(folder: Path, root: Path, *, quarantine: bool = True) -> Plan:
+    recipe: dict[str, Any] = {
+        "name": "hospital",
+        "stages": {
+            "prepare": {
+                "kind": "prepare",
+                "dataset": {"kind": "hms", "path": str(folder), "spectrogram": False},
+                "windows": {"start_s": -20, "length_s": 50, "least_valid": 0.8},
+                "quarantine": quarantine,
+            },
+            "split": {"kind": "split", "inputs": {"data": "prepare"}, "folds": 2, "validation": 0},
+        },
+    }
+    return make_plan(check(apply(recipe, {})), root)
+
+
+def made(folder: Path, root: Path) -> tuple[Plan, Prepared]:
+    done = plan(folder, root)
+    run(done)
+    return done, Prepared.of([o for t in done.of_stage("prepare") if (o := t.output()) is not None])
+
+
+def without_votes(folder: Path, eeg: str) -> None:
+    path = folder / "train.csv"
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        if row["eeg_id"] == eeg:
+            row.update({name: "0" for name in row if name.endswith("_vote")})
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def without_channel(path: Path, name: str) -> None:
+    pq.write_table(pq.read_table(path).drop_columns([name]), path)
+
+
+def test_what_cannot_serve_is_named_and_the_others_go_on(folder: Path, tmp_path: Path) -> None:
+    missing, channel, *good = eegs(folder)
+    silent = good.pop()
+    missing.unlink()
+    without_channel(channel, "Cz")
+    without_votes(folder, silent.stem)
+    done, data = made(folder, tmp_path / "run")
+    reasons = {b["recording"]: b["reason"] for b in data.quarantined}
+    assert set(reasons) == {p.stem for p in (missing, channel, silent)}
+    assert "no such file" in reasons[missing.stem]
+    assert "it has no column 'Cz'" in reasons[channel.stem]
+    assert "nobody voted" in reasons[silent.stem]
+    assert not any(str(folder) in r for r in reasons.values()), "the same on any machine"
+    assert {f["recording"] for f in data.facts} == {p.stem for p in good}
+    split = done.of_stage("split")[0].output()
+    assert split is not None
+    known = {s for fold in read_json(split.path("split.json")) for role in ("train", "test") for s in fold[role]}
+    assert known == set(data.subjects)
+    assert f"3 recordings are in quarantine and left out: {data.quarantined[0]['recording']}" in data.caveats[-1]
+
+
+def test_a_file_that_came_back_is_prepared(folder: Path, tmp_path: Path) -> None:
+    broken = eegs(folder)[0]
+    kept = broken.read_bytes()
+    broken.write_bytes(kept[: len(kept) // 2])
+    _, data = made(folder, tmp_path / "run")
+    assert [b["recording"] for b in data.quarantined] == [broken.stem]
+    broken.write_bytes(kept)
+    done, data = made(folder, tmp_path / "run")
+    assert not data.quarantined
+    assert all(t.output() is not None for t in done.tasks)
+
+
+def test_without_quarantine_the_first_stops_the_run(folder: Path, tmp_path: Path) -> None:
+    broken = eegs(folder)[2]
+    broken.write_bytes(b"PAR1 and no more")
+    with pytest.raises(RecordingError, match=broken.stem):
+        run(plan(folder, tmp_path / "run", quarantine=False))
+    broken.unlink()
+    with pytest.raises(RecordingError, match="there is no such file"):
+        plan(folder, tmp_path / "run", quarantine=False)
+
+
+def test_most_in_quarantine_is_an_error(folder: Path, tmp_path: Path) -> None:
+    for path in eegs(folder)[:4]:
+        path.unlink()
+    with pytest.raises(DataError, match=r"4 of 6 recordings cannot be used.*no such file.*(?s:.)*copy is complete"):
+        run(plan(folder, tmp_path / "run"))
+
+
+def test_status_and_the_end_of_a_run_say_it(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = eegs(folder)[0]
+    broken.unlink()
+    recipe = tmp_path / "hospital.yaml"
+    recipe.write_text(
+        f"name: hospital\nstages:\n  prepare:\n    kind: prepare\n    quarantine: true\n"
+        f"    dataset: {{kind: hms, path: '{folder}', spectrogram: false}}\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    app(["run", str(recipe)], standalone_mode=False)
+    assert f"1 recording is in quarantine and left out: {broken.stem}" in capsys.readouterr().out
+    app(["status", str(recipe)], standalone_mode=False)
+    assert "6/6   fresh  (1 in quarantine)" in capsys.readouterr().out
+
+
+def test_many_are_counted() -> None:
+    bad = [{"recording": str(k), "reason": "broken.\nGet it again"} for k in range(11)]
+    said = in_quarantine(bad)
+    assert said.startswith("11 recordings are in quarantine and left out: 0 (broken.); 1")
+    assert said.endswith("7 (broken.); and 3 more.")
