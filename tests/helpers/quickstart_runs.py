@@ -1,4 +1,4 @@
-"""Running `quickstart --tiny` as a user does, and what it left behind."""
+"""Running `quickstart --tiny`, or another recipe's tiny variant, as a user does, and what it left behind."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ class Run:
         return folder
 
 
-def command(output: Path, *more: str) -> list[str]:
-    return [sys.executable, "-m", "neural_foundation", "run", "quickstart", "--tiny", "--output", str(output), *more]
+def command(output: Path, *more: str, recipe: str = "quickstart") -> list[str]:
+    return [sys.executable, "-m", "neural_foundation", "run", recipe, "--tiny", "--output", str(output), *more]
 
 
-def run(output: Path, *more: str) -> Run:
+def run(output: Path, *more: str, recipe: str = "quickstart") -> Run:
     began = time.monotonic()
-    done = subprocess.run(command(output, *more), capture_output=True, text=True)
+    done = subprocess.run(command(output, *more, recipe=recipe), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return Run(output, time.monotonic() - began, done.stdout)
 
