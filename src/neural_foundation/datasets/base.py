@@ -82,9 +82,13 @@ class Dataset(Spec):
         """Return the files whose bytes decide what `open(item)` gives; () for a generated dataset."""
         return item.files
 
-    def written(self, item: Item) -> str:
-        """Return the name of the raw file that a generated dataset writes into the folder given to `open`."""
-        return f"{item.id}.edf"
+    def reopen(self, item: Item, folder: Path) -> Session:
+        """Return again what `open(item, folder)` gave, of a generated dataset its `<id>.edf`; nothing is written."""
+        if self.raw_files(item):
+            return self.open(item, folder)
+        from ..recordings import read
+
+        return read(folder / f"{item.id}.edf", subject=item.subject)
 
 
 class Files(Dataset):

@@ -80,7 +80,7 @@ class HMS(Files):
             return []
         rows = table(path)
         return [
-            Item(str(eeg), str(patient), (*_files(root, eeg, spectrogram), path))
+            Item(str(eeg), str(patient), (*self._files(root, eeg, spectrogram), path))
             for eeg, (patient, spectrogram) in rows.recordings.items()
         ]
 
@@ -92,13 +92,17 @@ class HMS(Files):
         patient = (rows.patients if match[1] == "eegs" else rows.patients_of_spectrograms).get(int(match[2]))
         return None if patient is None else str(patient)
 
+    def _files(self, root: Path, eeg: int, spectrogram: int) -> tuple[Path, ...]:
+        bands = (root / "train_spectrograms" / f"{spectrogram}.parquet",) if self.spectrogram else ()
+        return root / "train_eegs" / f"{eeg}.parquet", *bands
+
     def open(self, item: Item, folder: Path) -> Session:
         from ..recordings import Session
         from ..recordings.interval_table import IntervalTable
         from ..recordings.session import Intervals
 
         self.raw_files(item)
-        eeg_path, spectrogram_path, train = item.files
+        eeg_path, *bands, train = item.files
         rows = table(train)
         at = rows.rows_of[int(item.id)]
         check_rows(rows, at, train)
@@ -106,8 +110,8 @@ class HMS(Files):
             eeg = opened.add(_eeg(eeg_path, item.subject))
             _check_ends(rows.column("eeg_label_offset_seconds", at), EEG_S, eeg.duration_s, eeg_path, 1 / EEG_HZ)
             signals = {"eeg": eeg}
-            if self.spectrogram:
-                signals["spectrogram"] = _placed(opened.add(_bands(spectrogram_path, item.subject)), rows, at, train)
+            if bands:
+                signals["spectrogram"] = _placed(opened.add(_bands(bands[0], item.subject)), rows, at, train)
             start = rows.column("eeg_label_offset_seconds", at) + (EEG_S - LABELLED_S) / 2
             labels = tuple(rows.consensus[i] for i in at)
             trials = IntervalTable(start, start + LABELLED_S, labels, facts(rows, at))
@@ -116,10 +120,6 @@ class HMS(Files):
             return Session(
                 item.id, item.subject, signals, trials, intervals={"windows": windows}, close=opened.hand_over()
             )
-
-
-def _files(root: Path, eeg: int, spectrogram: int) -> tuple[Path, Path]:
-    return root / "train_eegs" / f"{eeg}.parquet", root / "train_spectrograms" / f"{spectrogram}.parquet"
 
 
 class _Opened:

@@ -88,19 +88,21 @@ class SimulatedHMS(Simulated):
 
         `<eeg>-truth.npz` beside them holds what is known of no real EEG (`icu_truth.truth`).
         """
-        from ..hms import HMS
         from .icu_files import write_eeg
 
         known = {i.id: i for i in self.items()}
         if known.get(item.id, item).subject != item.subject or item.id not in known:
             given = f"No simulated EEG '{item.id}' of patient '{item.subject}'"
             raise DataError(f"{given}.{did_you_mean(item.id, list(known))}")
-        files = write_eeg(self, int(item.id), folder)
-        reader = HMS(path=folder, spectrogram=self.spectrogram)
-        return reader.open(Item(item.id, item.subject, files), folder)
+        write_eeg(self, int(item.id), folder)
+        return self.reopen(item, folder)
 
-    def written(self, item: Item) -> str:
-        return f"train_eegs/{item.id}.parquet"
+    def reopen(self, item: Item, folder: Path) -> Session:
+        from ..hms import HMS
+
+        reader = HMS(path=folder, spectrogram=self.spectrogram)
+        (written,) = (i for i in reader.items() if i.id == item.id)
+        return reader.open(written, folder)
 
     def write(self, folder: Path) -> None:
         """Write the whole set as the competition lays it out, spectrograms included, and the truth of each EEG."""

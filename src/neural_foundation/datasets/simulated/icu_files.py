@@ -50,15 +50,11 @@ def rows_of(spec: SimulatedHMS, plan: Plan) -> list[str]:
     return lines
 
 
-def write_eeg(spec: SimulatedHMS, eeg: int, folder: Path) -> tuple[Path, Path, Path]:
-    """Write the files of one EEG, a `train.csv` of its rows and its truth; return EEG, spectrogram and table.
-
-    Without spectrograms the spectrogram's place is taken by the EEG, so that every path is that of a file.
-    """
+def write_eeg(spec: SimulatedHMS, eeg: int, folder: Path) -> None:
+    """Write the files of one EEG, a `train.csv` of its rows and its truth."""
     made = plan(spec, eeg)
-    eeg_file, spectrogram_file = _write_signals(spec, made, folder, spectrogram=spec.spectrogram)
+    _write_signals(spec, made, folder, spectrogram=spec.spectrogram)
     write_table(folder, rows_of(spec, made))
-    return eeg_file, spectrogram_file or eeg_file, folder / TRAIN
 
 
 def write_layout(spec: SimulatedHMS, folder: Path, progress: Callable[[int, int], None] | None = None) -> None:
@@ -79,18 +75,16 @@ def write_table(folder: Path, lines: Sequence[str]) -> None:
     write_bytes(folder / TRAIN, ("\n".join((",".join(HEADER), *lines)) + "\n").encode())
 
 
-def _write_signals(spec: SimulatedHMS, made: Plan, folder: Path, *, spectrogram: bool) -> tuple[Path, Path | None]:
+def _write_signals(spec: SimulatedHMS, made: Plan, folder: Path, *, spectrogram: bool) -> None:
     values = eeg_values(spec, made)
-    eeg_file = folder / "train_eegs" / f"{made.eeg}.parquet"
-    _write_columns(eeg_file, dict(zip(CHANNELS, values, strict=True)))
+    _write_columns(folder / "train_eegs" / f"{made.eeg}.parquet", dict(zip(CHANNELS, values, strict=True)))
     save_arrays(truth_file(folder, made.eeg), known(spec, made))
     if not spectrogram:
-        return eeg_file, None
+        return
     from .icu_spectrogram import spectrogram_columns
 
     path = folder / "train_spectrograms" / f"{made.spectrogram}.parquet"
     _write_columns(path, spectrogram_columns(spec, made, values))
-    return eeg_file, path
 
 
 def _write_columns(path: Path, columns: dict[str, NDArray[Any]]) -> None:

@@ -21,7 +21,8 @@ from ...core.specs import SignalSpec
 from ...core.store import read_json, remove, save_arrays, write_json
 from ...core.stream import Chunk, Transducer
 from ...datasets.base import Item as Recording
-from ...recordings import Session, Signal, read, write_session
+from ...datasets.table import DATASETS
+from ...recordings import Session, Signal, write_session
 from ...recordings.interval_table import facts_of
 from ...sampling.windows import Windows, WindowSet, labelled
 from ...signals.base import SignalOp
@@ -36,7 +37,7 @@ PIECE_VALUES = 1 << 17  # that a chain is given at once, so that they stay in th
 VOTES = "votes.npz"
 QUARANTINED = "quarantined.json"
 MOST_QUARANTINED, MOST_NAMED = 0.5, 8
-SOURCE = "source.json"  # a path: where the raw file lies on this machine, so it has no checksum
+SOURCE = "source.json"  # where the raw files lie on this machine, so it has no checksum
 
 
 class Prepare(OfRecordings):
@@ -55,7 +56,7 @@ class Prepare(OfRecordings):
 
     quarantine: bool = Field(False, description="go on without recordings that cannot serve, and say which and why")
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     gives: ClassVar[str] = "Prepared"
 
     def raw_files(self, item: Item) -> Sequence[Path]:
@@ -101,7 +102,7 @@ class Prepare(OfRecordings):
             cut["votes"] = list(self.dataset.votes())
             save_arrays(job.folder / VOTES, {"votes": votes})
         write_json(job.folder / "prepared.json", self.facts_of(recording) | cut | made)
-        write_json(job.folder / SOURCE, {"source": self._source(recording)})
+        write_json(job.folder / SOURCE, self._source(recording))
         job.measured.append(SOURCE)
 
     def _write(self, path: Path, session: Session, progress: Progress) -> dict[str, Any]:
@@ -124,10 +125,11 @@ class Prepare(OfRecordings):
             "chain": dumped(self.signals),
         }
 
-    def _source(self, recording: Recording) -> str:
-        """Return where the raw signal lies: a path, or a name in the output's own folder."""
-        files = self.dataset.raw_files(recording)
-        return str(files[0].resolve()) if files else self.dataset.written(recording)
+    def _source(self, recording: Recording) -> dict[str, Any]:
+        """Return what `raw_session` opens the raw recording by."""
+        files = [str(f.resolve()) for f in recording.files]
+        dataset = self.dataset.model_dump(mode="json", serialize_as_any=True)
+        return {"dataset": dataset, "item": {"id": recording.id, "subject": recording.subject, "files": files}}
 
     def _check(self, session: Session) -> None:
         if not len(session.trials.start_s):
@@ -288,6 +290,7 @@ def in_quarantine(bad: Sequence[Mapping[str, str]]) -> str:
 
 def raw_session(output: Output, facts: dict[str, Any]) -> Session:
     """Open the raw recording that a prepared one was made from; RecordingError where it is gone."""
-    source = Path(read_json(output.path(SOURCE))["source"])
-    session = read(source if source.is_absolute() else output.path(str(source)), subject=facts["subject"])
+    source = read_json(output.path(SOURCE))
+    item = source["item"] | {"files": tuple(map(Path, source["item"]["files"]))}
+    session = DATASETS.parse(source["dataset"]).reopen(Recording(**item), output.folder)  # type: ignore[attr-defined]
     return begun(session, [SIGNALS.parse(op) for op in facts["chain"]])  # type: ignore[misc]
