@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from neural_foundation.cli import app
-from neural_foundation.core.errors import DataError, RecordingError
+from neural_foundation.core.errors import DataError, RecordingError, StoreError
 from neural_foundation.core.store import read_json
 from neural_foundation.datasets.simulated.icu import SimulatedHMS
 from neural_foundation.pipeline.plan import Plan, make_plan
@@ -119,6 +120,19 @@ def test_without_quarantine_the_first_stops_the_run(folder: Path, tmp_path: Path
     broken.unlink()
     with pytest.raises(RecordingError, match="there is no such file"):
         plan(folder, tmp_path / "run", quarantine=False)
+
+
+def test_a_full_disk_is_no_bad_recording(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("neural_foundation.pipeline.stages.prepare.save_arrays", full)
+        with pytest.raises(StoreError, match="No space left on device"):
+            run(plan(folder, tmp_path / "run"))
+    _, data = made(folder, tmp_path / "run")
+    assert not data.quarantined
+    assert len(data.facts) == 6
 
 
 def test_most_in_quarantine_is_an_error(folder: Path, tmp_path: Path) -> None:

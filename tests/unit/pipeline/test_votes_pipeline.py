@@ -41,6 +41,7 @@ class Toy(Dataset):
     with_votes: bool = True
     empty: int | None = None
     label: str = ""
+    only_dan: str = ""
     info: ClassVar[DatasetInfo] = DatasetInfo(title="Toy", licence="none", citation="none")
 
     def items(self) -> list[Item]:
@@ -59,6 +60,11 @@ class Toy(Dataset):
             facts = {n: tuple(0 if i == self.empty else v for i, v in enumerate(c)) for n, c in trials.facts.items()}
             label = tuple(self.label or w if i == self.empty else w for i, w in enumerate(trials.label))
             trials = replace(trials, facts=facts, label=label)
+        if self.only_dan and item.subject != "dan":
+            gone = CLASSES.index(self.only_dan)
+            label = tuple("none" if w == self.only_dan else w for w in trials.label)
+            votes = {n: tuple(v + (3 if k == 2 else 0) for v in trials.facts[n]) for k, n in enumerate(NAMES)}
+            trials = replace(trials, label=label, facts=votes | {NAMES[gone]: (0,) * len(label)})
         plain = Intervals(trials.start_s, trials.end_s, trials.label)
         return Session(item.id, item.subject, {"eeg": signal}, trials if self.with_votes else plain)
 
@@ -205,6 +211,32 @@ def test_a_trial_of_no_class_needs_no_votes(tmp_path: Path) -> None:
     assert windows.votes is not None
     assert len(windows) == 8 * 11
     assert (windows.votes.sum(1) > 0).all()
+
+
+def test_a_class_that_a_fold_has_never_seen(tmp_path: Path) -> None:
+    """Only one person has it: where that person is held out nobody learned it, and every score is a number."""
+    fit = {"kind": "fit", "for_each": "split", "inputs": {"data": "prepare"}, "learner": "estimator"}
+    plan = planned(
+        tmp_path,
+        prepare__dataset={"kind": "toy_votes", "only_dan": "fast"},
+        split__folds=4,
+        net__learner__max_epochs=1,
+        evaluate__inputs={"data": "prepare", "models": ["net", "trees"], "baselines": "floor"},
+        trees=fit | {"model": {"kind": "boosted_trees", "max_iter": 5}},
+        blend={"kind": "ensemble", "inputs": {"data": "prepare", "models": ["net", "trees"], "baselines": "floor"}},
+    )
+    run(plan)
+    (scored,), (blended,) = outputs(plan, "evaluate"), outputs(plan, "blend")
+    net = Predictions.load(scored.path("predictions-trees.npz"))
+    assert ((net.probability > 0).all(1) & np.isclose(net.probability.sum(1), 1)).all()
+    without_dan = [o for o in outputs(plan, "trees") if read_json(o.path("fold.json"))["test"] == ["dan"]]
+    assert len(without_dan) == 1
+    never_seen = net.probability[net.subject == "dan", CLASSES.index("fast")]
+    assert (never_seen < 0.01).all()
+    scores = read_json(scored.path("scores.json"))["kl"]["models"] | read_json(blended.path("ensemble.json"))["scores"]
+    values = [scores[m]["pooled"] for m in ("net", "trees", "floor")]
+    values += [e["kl"]["mean"] for e in scores["ensembles"].values()]
+    assert np.isfinite(values).all()
 
 
 def test_with_and_without_votes_do_not_mix(tmp_path: Path) -> None:
