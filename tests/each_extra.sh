@@ -7,13 +7,13 @@ python=${1:-python3}
 shift || true
 
 declare -A libraries=(
-  [tracking]="tensorboard mlflow" [hub]="huggingface_hub" [brain]="temporaldata" [tables]="pyarrow" [hms]="pyarrow transformers skl2onnx" [remote]="fsspec" [serve]="fastapi uvicorn websockets" [traces]="opentelemetry" [lsl]="pylsl" [brainflow]="brainflow"
+  [tracking]="tensorboard mlflow wandb" [hub]="huggingface_hub" [brain]="temporaldata" [tables]="pyarrow" [hms]="pyarrow transformers skl2onnx" [remote]="fsspec" [serve]="fastapi uvicorn websockets" [traces]="opentelemetry" [lsl]="pylsl" [brainflow]="brainflow"
   [ray]="ray ray.tune" [slurm]="submitit"
   [test]="pytest xdist pytest_cov hypothesis jsonschema" [dev]="mypy" [docs]="sphinx myst_parser numpydoc"
 )
 check() { # EXTRA BIN: what only this extra makes possible
   case $1 in
-    tracking) "$2/pytest" -q tests/unit/learning -k "tensorboard or mlflow or tracker" ;;
+    tracking) "$2/pytest" -q tests/unit/learning/test_tracking.py ;;
     hub) "$2/pytest" -q tests/unit/api/test_hub.py ;;
     brain) "$2/pytest" -q tests/unit/recordings/test_hdf5.py ;;
     tables) "$2/pytest" -q tests/unit/recordings/test_tables.py ;;

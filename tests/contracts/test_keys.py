@@ -47,6 +47,9 @@ LAYOUT = {"signals": {"lfp": {"values": "x", "sfreq": 100, "unit": "V"}}}
 # fields that need another one beside them
 SPECTRAL = ("band_powers", "connectivity", "spectral", "spectrogram")
 TOGETHER: dict[tuple[str, str], dict[str, Any]] = {
+    ("gradient", "tracking"): {"tracking": ["mlflow"]},
+    ("mlflow", "uri"): {"uri": "https://tracking.example"},
+    ("wandb", "mode"): {"mode": "online"},
     ("neds", "context"): {"causal": True, "context": "stream"},
     ("multiscale", "scales_s"): {"scales_s": [0.01, 0.1, 0.5, 1.0]},
     ("multiscale", "resonators"): {"resonators": [4, 6, 16, 40]},

@@ -100,6 +100,7 @@ HOMES = {
     "learners": "learning",
     "objectives": "learning",
     "samplers": "learning",
+    "trackers": "learning",
     "stages": "pipeline",
     "sources": "realtime.sources",
     "outlets": "realtime.outlets",

@@ -5,9 +5,9 @@ This module is only the description; what it does is in `training`, imported whe
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from ..core.kinds import of
 from ..core.specs import off_key
@@ -15,7 +15,10 @@ from ..sampling.augment import Augment
 from ..sampling.order import Balance
 from .base import Fitted, Learner, Objective, Sampler, Task
 from .samplers.shuffled import Shuffled
-from .table import OBJECTIVES, SAMPLERS
+from .table import OBJECTIVES, SAMPLERS, TRACKERS
+from .trackers.base import Tracker
+
+_NONE = BeforeValidator(lambda given: () if given is None else given)
 
 
 class Gradient(Learner):
@@ -57,7 +60,9 @@ class Gradient(Learner):
     checkpoint_every_s: float = off_key(30.0, gt=0)
     checkpoint_every_steps: int | None = off_key(None, ge=1, description="beside the time, also every so many steps")
     memory_gb: float = off_key(2.0, ge=0, description="windows are kept in memory up to this size")
-    tracking: tuple[Literal["tensorboard", "mlflow"], ...] = off_key((), description="needs the extra 'tracking'")
+    tracking: Annotated[tuple[of(TRACKERS, Tracker), ...], _NONE] = off_key(  # type: ignore[valid-type]
+        (), description="needs the extra 'tracking'; null: none"
+    )
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Gradient:

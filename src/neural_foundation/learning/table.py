@@ -1,4 +1,4 @@
-"""The kinds of learners, of objectives and of samplers: one row a kind."""
+"""The kinds of learners, of objectives, of samplers and of trackers: one row a kind."""
 
 from __future__ import annotations
 
@@ -31,5 +31,14 @@ SAMPLERS = KindTable(
     {
         "shuffled": Row(f"{_HERE}.samplers.shuffled:Shuffled", "windows at random, each from the start state"),
         "ordered": Row(f"{_HERE}.samplers.ordered:Ordered", "windows in time order, the state carried on"),
+    },
+)
+
+TRACKERS = KindTable(
+    "trackers",
+    {
+        "tensorboard": Row(f"{_HERE}.trackers.tensorboard:TensorBoard", "event files beside what is fitted"),
+        "mlflow": Row(f"{_HERE}.trackers.mlflow:MLflow", "SQLite beside what is fitted, or a server"),
+        "wandb": Row(f"{_HERE}.trackers.wandb:WeightsAndBiases", "Weights & Biases, offline or online"),
     },
 )

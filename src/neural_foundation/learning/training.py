@@ -26,6 +26,7 @@ from .checks import enough_for, known_target, labelled_part, streams
 from .optimiser import adamw, averaged, freeze
 from .processes import Ranks, first_of
 from .quiet import gentle_interrupt, guest
+from .trackers.base import LOGS, tracked
 from .weights import names_of, take
 
 if TYPE_CHECKING:
@@ -212,9 +213,12 @@ def _run(training: Training, learner: Gradient, task: Task, device: torch.device
     """Run Lightning from the module's step to the end; KeyboardInterrupt comes through, with a checkpoint behind."""
     from .loop import Steps
 
-    trainer = _trainer(learner, task, device, training.ranks)
-    python_state = random.getstate()
-    with gentle_interrupt(training.ask_to_stop):
+    python_state, trackers = random.getstate(), () if training.ranks.rank else learner.tracking
+    with (
+        tracked(trackers, task.folder / LOGS, _kind(task.model)) as loggers,
+        gentle_interrupt(training.ask_to_stop),
+    ):
+        trainer = _trainer(learner, task, device, training.ranks, loggers)
         try:
             trainer.fit(training, train_dataloaders=Steps(training))
         except SystemExit as end:
@@ -227,10 +231,8 @@ def _run(training: Training, learner: Gradient, task: Task, device: torch.device
             random.setstate(python_state)
 
 
-def _trainer(learner: Gradient, task: Task, device: torch.device, ranks: Ranks) -> Any:
+def _trainer(learner: Gradient, task: Task, device: torch.device, ranks: Ranks, loggers: list[Any]) -> Any:
     from lightning.pytorch import Trainer
-
-    from .tracking import trackers
 
     return Trainer(
         accelerator="gpu" if device.type == "cuda" else "cpu",
@@ -239,7 +241,7 @@ def _trainer(learner: Gradient, task: Task, device: torch.device, ranks: Ranks) 
         max_epochs=1,
         accumulate_grad_batches=learner.accumulate,
         gradient_clip_val=learner.clip_norm or None,
-        logger=trackers(() if ranks.rank else learner.tracking, task.folder / "logs", _kind(task.model)) or False,
+        logger=loggers or False,
         default_root_dir=str(task.folder),
         enable_checkpointing=False,
         enable_progress_bar=False,

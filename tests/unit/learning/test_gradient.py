@@ -14,7 +14,7 @@ import pytest
 import torch
 from learning_fakes import SIGNAL, SUBJECTS, TARGET, MemoryWindows, SmallModel, windows
 
-from neural_foundation.core.errors import DataError, MissingExtraError, SpecError
+from neural_foundation.core.errors import DataError, SpecError
 from neural_foundation.learning.fit import discard_checkpoints, fit
 from neural_foundation.learning.gradient import Gradient
 from neural_foundation.learning.table import LEARNERS
@@ -209,15 +209,3 @@ def test_an_objective_is_required() -> None:
     with pytest.raises(SpecError, match="field 'objective' is missing"):
         LEARNERS.parse({"kind": "gradient"})
     assert Gradient.family == "network"
-
-
-def test_tensorboard_is_written_when_asked_for(tmp_path: Path) -> None:
-    pytest.importorskip("tensorboard", reason="needs the extra 'tracking'")
-    _fit(tmp_path, _learner(max_steps=3, tracking=["tensorboard"]))
-    assert list((tmp_path / "logs" / "tensorboard").glob("events*"))
-
-
-def test_a_missing_tracker_names_its_extra(tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setitem(sys.modules, "mlflow", None)
-    with pytest.raises(MissingExtraError, match=r"'mlflow' is not installed\. Run: pip install .*tracking"):
-        _fit(tmp_path, _learner(max_steps=1, tracking=["mlflow"]))

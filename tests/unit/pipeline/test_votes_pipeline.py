@@ -19,6 +19,8 @@ from neural_foundation.datasets.base import Dataset, DatasetInfo, Item
 from neural_foundation.datasets.hms_table import VOTES
 from neural_foundation.datasets.table import DATASETS
 from neural_foundation.evaluation.scores import Predictions
+from neural_foundation.learning.table import TRACKERS
+from neural_foundation.learning.trackers.base import Tracker
 from neural_foundation.metrics.votes import class_frequency, kl_divergence, vote_shares
 from neural_foundation.pipeline.plan import Plan, make_plan
 from neural_foundation.pipeline.recipe import apply, check
@@ -237,6 +239,28 @@ def test_a_class_that_a_fold_has_never_seen(tmp_path: Path) -> None:
     values = [scores[m]["pooled"] for m in ("net", "trees", "floor")]
     values += [e["kl"]["mean"] for e in scores["ensembles"].values()]
     assert np.isfinite(values).all()
+
+
+class Notes(Tracker):
+    kind: Literal["notes"] = "notes"
+    library: ClassVar[str] = "lightning"
+
+    def logger(self, folder: Path, name: str) -> Any:
+        from lightning.pytorch.loggers import CSVLogger
+
+        return CSVLogger(folder, name=name)
+
+
+def test_what_trackers_write_is_no_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(TRACKERS.rows, "notes", Row(Notes, "a table of losses"))
+    run(planned(tmp_path, net__learner__max_epochs=1), stage="net")
+    untold = [o.manifest["outputs"] for o in outputs(planned(tmp_path, net__learner__max_epochs=1), "net")]
+    told = planned(tmp_path / "told", net__learner__max_epochs=1, net__learner__tracking=["notes"])
+    run(told, stage="net")
+    for output, before in zip(outputs(told, "net"), untold, strict=True):
+        assert output.manifest["outputs"] == before
+        assert any(n.endswith("metrics.csv") for n in output.manifest["measured"])
+        output.verify()
 
 
 def test_with_and_without_votes_do_not_mix(tmp_path: Path) -> None:

@@ -60,6 +60,7 @@ class Fit(Stage):
 
     def run(self, job: Job) -> None:
         from ...learning.fit import discard_checkpoints, fit
+        from ...learning.trackers.base import logged
         from ...models.package import Facts, save
 
         data = Prepared.of(job.inputs["data"])
@@ -103,6 +104,7 @@ class Fit(Stage):
         write_json(job.folder / "history.json", fitted.history)
         write_json(job.folder / "fold.json", fold.model_dump(mode="json"))
         discard_checkpoints(job.folder)
+        job.measured += logged(job.folder)
 
     def _fold(self, job: Job, data: Prepared) -> Fold:
         if "split" in job.inputs:

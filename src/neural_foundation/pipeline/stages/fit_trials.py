@@ -58,6 +58,7 @@ class FitTrials(Stage):
 
     def run(self, job: Job) -> None:
         from ...learning.fit import discard_checkpoints, fit
+        from ...learning.trackers.base import logged
 
         data = Binned.of(job.inputs["data"])
         start = BinnedPackage.open(job.one("start").folder) if job.inputs.get("start") else None
@@ -93,6 +94,7 @@ class FitTrials(Stage):
         write_json(job.folder / "history.json", fitted.history)
         write_json(job.folder / "fold.json", None if fold is None else fold.model_dump(mode="json"))
         discard_checkpoints(job.folder)
+        job.measured += logged(job.folder)
 
     def _sets(
         self, sessions: Sequence[BinnedSession], fold: TrialFold | None, start: BinnedPackage | None, job: Job
