@@ -128,6 +128,35 @@ def test_every_section_is_there_and_names_stay_names(report: VoteReport) -> None
     assert f"{report.main['kl']['mean']:.3f}" in text
 
 
+def benchmark() -> dict[str, Any]:
+    timed = {"median_ms": 2.5, "p95_ms": 4.0, "calls": 30}
+    gate = {"package": "fold-1", "passes": False, "why": "0.02 nats more"}
+    return {
+        "window_s": 50.0,
+        "rows": [
+            {"member": "net<1>", "packages": 3, "form": "onnx", "n_bytes": 1_250_000, **timed},
+            {"member": "net<1>", "packages": 3, "form": "int8", "kept": 2, "kl": 0.5, "kl_int8": 0.51}
+            | {"n_bytes": 400_000, "median_ms": 1.2, "p95_ms": 1.9, "calls": 30},
+            {"member": "trees", "packages": 3, "form": "features", "n_bytes": None, **timed},
+            {"member": "late", "packages": 1, "form": "int8", "kept": 0, "kl": 0.5, "kl_int8": 0.6}
+            | {"n_bytes": None, "median_ms": None, "p95_ms": None, "calls": 0},
+        ],
+        "decision": {"packages": 6, "n_bytes": 3_000_000, "median_ms": 21.0, "p95_ms": 30.0, "calls": 30},
+        "int8": {"net<1>": [gate]},
+    }
+
+
+def test_what_was_exported_is_shown_with_size_and_latency(report: VoteReport) -> None:
+    made = replace(report, deployed=benchmark())
+    assert [b.name for b in sections(made)][-1] == "deployed"
+    text = page(made)
+    assert "takes 21.0\xa0ms in the median, by 6 packages" in text
+    assert "net&lt;1&gt;, fold-1: 8 bits not kept, 0.02 nats more." in text
+    assert "1.25 MB" in text
+    assert "2 of 3" in text
+    assert "net<1>" not in text
+
+
 def test_equal_reports_are_equal_bytes(report: VoteReport, tmp_path: Any) -> None:
     for name in ("a", "b"):
         write_vote_report(tmp_path / name, report)

@@ -15,6 +15,7 @@ from neural_foundation.core.lineage import Output
 from neural_foundation.core.specs import SignalSpec
 from neural_foundation.core.store import read_json, write_json
 from neural_foundation.evaluation.ensembling import Blend
+from neural_foundation.evaluation.report.markup import duration
 from neural_foundation.export.ensemble_package import ENSEMBLE, EnsemblePackage
 from neural_foundation.export.tree_graph import TREE_GRAPH
 from neural_foundation.models.package import WINDOW_GRAPH, Package
@@ -24,8 +25,9 @@ from neural_foundation.pipeline.recipe import apply, check
 from neural_foundation.pipeline.runner import run
 from neural_foundation.pipeline.stage import Job
 from neural_foundation.pipeline.stages import export_ensemble
+from neural_foundation.pipeline.stages.ensemble_benchmark import BENCHMARK
 from neural_foundation.pipeline.stages.export import INT8
-from neural_foundation.pipeline.stages.export_ensemble import BENCHMARK, TABLE, ExportEnsemble
+from neural_foundation.pipeline.stages.export_ensemble import TABLE, ExportEnsemble
 from neural_foundation.pipeline.stages.prepare import Prepared
 from neural_foundation.realtime.live_model import LiveModel
 from neural_foundation.recordings import Intervals, write_edf
@@ -64,6 +66,12 @@ RECIPE: dict[str, Any] = {
             "int8": True,
             "gate_kl": 10.0,
             "task": "rhythm",
+        },
+        "report": {
+            "kind": "report_votes",
+            "inputs": {"data": "prepare", "ensemble": "ensemble", "exported": "export"},
+            "typical": 0,
+            "worst": 0,
         },
         "whole": {"kind": "export_ensemble", "inputs": {"ensemble": "ensemble", "models": ["trees", "net"]}},
     },
@@ -184,6 +192,15 @@ def test_the_benchmark_tells_size_latency_and_what_the_gate_said(made: tuple[Pat
     assert lines[-1].startswith("| all | ensemble | 2 | as served |")
     assert {line.count("|") for line in lines[3:]} == {11}
     assert output.manifest["measured"] == [BENCHMARK, TABLE]
+
+
+def test_the_report_shows_what_the_deployed_ensemble_costs(made: tuple[Path, Plan]) -> None:
+    run(made[1], stage="report")
+    output = only(made[1], "report")
+    decision = read_json(only(made[1], "export").path(BENCHMARK))["decision"]
+    text = (output.folder / "report.html").read_text()
+    assert f"takes {duration(decision['median_ms'] / 1e3)} in the median, by 2 packages" in text
+    assert "report.html" in output.manifest["measured"], "latencies differ from run to run"
 
 
 def test_8_bits_that_lose_too_much_are_not_written(made: tuple[Path, Plan], tmp_path: Path) -> None:

@@ -117,6 +117,11 @@ def duration(seconds: float, digits: int = 3) -> str:
     return f"{significant(seconds / scale, digits)}\N{NO-BREAK SPACE}{unit}"
 
 
+def size(n_bytes: float) -> str:
+    """Return a file's size for people, in decimal units."""
+    return f"{n_bytes / 1e6:.2f} MB" if n_bytes >= 1e6 else f"{n_bytes / 1e3:.1f} kB"
+
+
 def budget(seconds: float) -> str:
     """Return a duration that was chosen, not measured: 40 ms rather than 40.0 ms."""
     scale, unit = time_unit(seconds)

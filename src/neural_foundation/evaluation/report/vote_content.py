@@ -46,7 +46,10 @@ class VoteExample:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class VoteReport:
-    """Everything on the page. value : of `ensemble.json`; scored : where it comes from."""
+    """Everything on the page. value : of `ensemble.json`; scored : where it comes from.
+
+    deployed : of the `benchmark.json` of an export, and `exported`, where it comes from.
+    """
 
     title: str
     provenance: Provenance
@@ -56,6 +59,8 @@ class VoteReport:
     learning: tuple[LearningCurves, ...] = ()
     scored: Provenance | None = None
     prepared: Provenance | None = None
+    deployed: Mapping[str, Any] | None = None
+    exported: Provenance | None = None
 
     @property
     def classes(self) -> list[str]:

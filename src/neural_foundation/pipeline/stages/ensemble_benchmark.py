@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.store import read_json
+from ...evaluation.report.markup import size
 from ...export.ensemble_package import EnsemblePackage
 from ...export.tree_graph import TREE_GRAPH
 from ...models.package import GRAPH, WINDOW_GRAPH, Package
@@ -24,6 +25,7 @@ from .export import INT8
 if TYPE_CHECKING:
     from ...models.boosted_trees import BoostedTreesEstimator
 
+BENCHMARK = "benchmark.json"
 CALLS, LEAST_CALLS = 30, 5
 MOST_S = 1.5  # of calls that are timed, for one row
 SPREAD_V = 1e-5  # of the noise that is decided on
@@ -164,7 +166,7 @@ def _all_bytes(package: EnsemblePackage) -> int:
 
 
 def _size(n: int | None) -> str:
-    return "" if n is None else f"{n / 1e6:.2f} MB" if n >= 1e6 else f"{n / 1e3:.1f} kB"
+    return "" if n is None else size(n)
 
 
 def _ms(value: float | None) -> str:

@@ -15,11 +15,12 @@ from ...export.ensemble_package import MEMBERS, EnsembleFacts, check_shared, sav
 from ...models.package import Package
 from ...models.packed import CARD
 from ..stage import Item, Job, Port, Stage
+from .ensemble_benchmark import BENCHMARK
 from .evaluate import model_name
 from .export import Export
 from .split import Fold
 
-BENCHMARK, TABLE = "benchmark.json", "benchmark.md"
+TABLE = "benchmark.md"
 Chosen = dict[str, list[Output]]  # the packages of each member
 
 

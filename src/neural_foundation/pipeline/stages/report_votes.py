@@ -13,6 +13,7 @@ from pydantic import Field
 from ...core.lineage import Output
 from ...core.store import load_arrays, read_json
 from ..stage import Job, Port, Stage
+from .ensemble_benchmark import BENCHMARK
 from .evaluate import model_name
 from .prepare import Prepared
 from .report import _Sources, learning_curves
@@ -32,7 +33,8 @@ HIGH_HZ, SEGMENT_S, STEPS = 20.0, 2.0, 120  # of a spectrogram
 class ReportVotes(Stage):
     """Gather what `ensemble` found into `report.html`, with example windows.
 
-    `explained` : the folds of one member, whose evidence is shaded in the examples.
+    `explained` : the folds of one member, whose evidence is shaded in the examples. `exported` : what the ensemble was
+    deployed as, whose latency and size are shown.
     """
 
     kind: Literal["report_votes"] = "report_votes"
@@ -46,6 +48,7 @@ class ReportVotes(Stage):
         "ensemble": Port("Ensemble"),
         "explained": Port("Package", many=True, required=False),
         "learned": Port("Package", many=True, required=False),
+        "exported": Port("EnsemblePackage", required=False),
     }
     gives: ClassVar[str] = "Report"
     version: ClassVar[int] = 1
@@ -56,6 +59,7 @@ class ReportVotes(Stage):
 
         data, output = Prepared.of(job.inputs["data"]), job.one("ensemble")
         sources, value = _Sources(job, data), read_json(output.path("ensemble.json"))
+        exported = next(iter(job.inputs.get("exported", [])), None)
         report = VoteReport(
             title=self.title or f"{data.dataset['title']}: {', '.join(data.classes)}",
             provenance=sources.of(None),
@@ -65,8 +69,12 @@ class ReportVotes(Stage):
             learning=learning_curves(job.inputs.get("learned", []), sources.of),
             scored=sources.of(output),
             prepared=sources.of(data.outputs[0]),
+            deployed=read_json(exported.path(BENCHMARK)) if exported else None,
+            exported=sources.of(exported) if exported else None,
         )
         write_vote_report(job.folder / "report.html", report)
+        if exported:
+            job.measured.append("report.html")  # it shows measured latencies
 
     def _examples(self, job: Job, data: Prepared, output: Output, value: dict[str, Any]) -> tuple[VoteExample, ...]:
         from ...metrics.votes import kl_each, vote_shares
