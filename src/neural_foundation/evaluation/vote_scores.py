@@ -22,7 +22,9 @@ Array = NDArray[Any]
 Frequencies = Mapping[tuple[str, int, int], Array]
 
 
-def vote_scores(predictions: Sequence[Predictions], frequencies: Frequencies, seed: int) -> dict[str, Any]:
+def vote_scores(
+    predictions: Sequence[Predictions], frequencies: Frequencies, seed: int, *, baselines: Sequence[str] = ()
+) -> dict[str, Any]:
     """Return the KL divergences of all models as one JSON value.
 
     frequencies : by (model, fold, seed) the class frequencies (K,) of the windows that it learned from, see
@@ -32,13 +34,30 @@ def vote_scores(predictions: Sequence[Predictions], frequencies: Frequencies, se
     over patients), `subjects` (that of each), `pooled` (mean over windows), `sd_seeds` (of `pooled`; None for one
     seed), `class_frequency` and `uniform` (`patients` and `pooled` of a model that always says the class frequencies
     of its training windows, or all classes alike), `ratio` (`pooled` to that of the class frequencies), `folds` (one
-    entry a fold and seed), and `agreement` (accuracy and divergence by number of votes). All are means over seeds.
+    entry a fold and seed), and `agreement` (accuracy and divergence by number of votes). All are means over seeds. A
+    model that is no baseline has `difference` from the best baseline of the same patients: the mean over patients of
+    what its divergence is more than the other's, with a paired interval, and which that is, `against`.
 
     Raises
     ------
     DataError : predictions without votes, a window that nobody voted on, a model without class frequencies.
     """
-    return {"models": {p.model: _one(p, frequencies, seed) for p in predictions}}
+    made = {p.model: _one(p, frequencies, seed) for p in predictions}
+    for name in made.keys() - set(baselines):
+        made[name]["difference"] = _difference(made, name, baselines, seed)
+    return {"models": made}
+
+
+def _difference(
+    made: dict[str, dict[str, Any]], name: str, baselines: Sequence[str], seed: int
+) -> dict[str, Any] | None:
+    mine = made[name]["subjects"]
+    others = [b for b in baselines if b in made and made[b]["subjects"].keys() == mine.keys()]
+    if not others:
+        return None
+    best = min(others, key=lambda b: made[b]["patients"]["mean"])
+    more = np.array([mine[s] - made[best]["subjects"][s] for s in mine])
+    return {"against": best, **bootstrap_mean(more, seed)._asdict()}
 
 
 def _one(p: Predictions, frequencies: Frequencies, seed: int) -> dict[str, Any]:

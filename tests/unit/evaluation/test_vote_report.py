@@ -157,6 +157,26 @@ def test_what_was_exported_is_shown_with_size_and_latency(report: VoteReport) ->
     assert "net<1>" not in text
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "words"),
+    [(-0.2, -0.1, "helps"), (0.1, 0.2, "does harm"), (-0.1, 0.1, "makes no difference that can be told")],
+)
+def test_what_pre_training_gains_is_said_as_far_as_it_is_known(
+    report: VoteReport, low: float, high: float, words: str
+) -> None:
+    patients = {"patients": {"mean": 1.0, "low": 0.9, "high": 1.1}, "sd_seeds": 0.02}
+    told = {"against": "scratch", "mean": (low + high) / 2, "low": low, "high": high}
+    models = {
+        "tuned": {**patients, "people": [7, 7], "difference": told},
+        "scratch": {**patients, "people": [6, 7]},
+    }
+    made = replace(report, gain={"kl": {"models": models}, "baselines": ["scratch"]})
+    assert "gain" in [b.name for b in sections(made)]
+    text = page(made)
+    assert f"With the labels of 7 patients a fold, pre-training {words}: tuned diverges by" in text
+    assert "6 to 7 patients" in text
+
+
 def test_equal_reports_are_equal_bytes(report: VoteReport, tmp_path: Any) -> None:
     for name in ("a", "b"):
         write_vote_report(tmp_path / name, report)

@@ -83,6 +83,23 @@ def test_beside_it_stands_what_needs_no_signal() -> None:
     assert sum(b["windows"] for b in entry["agreement"]) == 2 * N
 
 
+def test_the_difference_from_a_baseline_is_paired_over_patients() -> None:
+    p, none = made(), frequencies()
+    better = replace(p, model="better", probability=0.5 * p.probability + 0.5 * vote_shares(p.votes))  # type: ignore[arg-type]
+    every = none | frequencies("better")
+    models = vote_scores([better, p], every, 0, baselines=["net"])["models"]
+    less = [models["better"]["subjects"][n] - models["net"]["subjects"][n] for n in "pqr"]
+    d = models["better"]["difference"]
+    assert d["against"] == "net"
+    assert d["mean"] == pytest.approx(np.mean(less))
+    assert min(less) <= d["low"] <= d["mean"] <= d["high"] <= max(less)
+    assert d["high"] < 0
+    assert "difference" not in models["net"]
+    others = replace(p, model="others", subject=np.where(p.subject == "p", "x", p.subject))
+    models = vote_scores([better, others], every | frequencies("others"), 0, baselines=["others"])["models"]
+    assert models["better"]["difference"] is None, "of other patients"
+
+
 def test_what_is_missing_is_named() -> None:
     with pytest.raises(DataError, match="The predictions of 'net' hold no votes"):
         vote_scores([replace(made(), votes=None)], frequencies(), 0)

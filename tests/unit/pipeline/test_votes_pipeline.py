@@ -160,6 +160,8 @@ def test_from_trials_to_divergences(tmp_path: Path) -> None:
     assert entry["patients"]["mean"] == pytest.approx(np.mean(list(entry["subjects"].values())))
     assert set(entry["subjects"]) == {"ann", "bob", "cyd", "dan"}
     assert entry["pooled"] < scores["kl"]["models"]["floor"]["pooled"]
+    assert entry["difference"]["against"] == "floor"
+    assert entry["people"] == [1, 1]
     first = entry["folds"][0]
     tested = np.isin(windows.subject, net.subject[net.fold == 0])
     fold = read_json(outputs(plan, "net")[0].path("fold.json"))

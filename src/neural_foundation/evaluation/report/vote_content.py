@@ -48,7 +48,8 @@ class VoteExample:
 class VoteReport:
     """Everything on the page. value : of `ensemble.json`; scored : where it comes from.
 
-    deployed : of the `benchmark.json` of an export, and `exported`, where it comes from.
+    deployed : of the `benchmark.json` of an export, and `exported`, where it comes from. gain : of the `scores.json` of
+    pre-trained models beside the same ones from scratch (its baselines), and `gained`, where that comes from.
     """
 
     title: str
@@ -61,6 +62,8 @@ class VoteReport:
     prepared: Provenance | None = None
     deployed: Mapping[str, Any] | None = None
     exported: Provenance | None = None
+    gain: Mapping[str, Any] | None = None
+    gained: Provenance | None = None
 
     @property
     def classes(self) -> list[str]:

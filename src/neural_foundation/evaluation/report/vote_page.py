@@ -7,7 +7,7 @@ from pathlib import Path
 
 from neural_foundation.core.store import write_bytes
 
-from . import heat, trial_examples, vote_deployed, vote_examples, vote_scores
+from . import heat, trial_examples, vote_deployed, vote_examples, vote_gain, vote_scores
 from .blocks import Block, Drawn, learning_section
 from .markup import count, number, percent
 from .page import Opening, framed
@@ -40,6 +40,8 @@ def sections(report: VoteReport) -> list[Block]:
     ]
     scored = report.scored or report.provenance
     found = [Block(name, short, drawn, scored) for name, short, draw in made if (drawn := draw(report)) is not None]
+    if (gain := vote_gain.section(report)) is not None:
+        found.append(Block("gain", "Pre-training", gain, report.gained or report.provenance))
     if (costs := vote_deployed.section(report)) is not None:
         found.append(Block("deployed", "Deployed", costs, report.exported or report.provenance))
     for i, curves in enumerate(report.learning):

@@ -43,7 +43,7 @@ class Evaluate(Stage):
         "models": Port("Package", many=True),
         "baselines": Port("Package", many=True, required=False),
     }
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     gives: ClassVar[str] = "Scores"
 
     def run(self, job: Job) -> None:
@@ -58,7 +58,9 @@ class Evaluate(Stage):
         for name, found in confidences.items():
             scores["models"][name]["confidence"] = found
         if windows.votes is not None:
-            scores["kl"] = vote_scores(predictions, _frequencies(job, windows), job.seed)
+            scores["kl"] = vote_scores(predictions, _frequencies(job, windows), job.seed, baselines=baselines)
+            for name, people in _people(job).items():
+                scores["kl"]["models"][name]["people"] = people
         if self.alarms is not None:
             scores["alarms"] = _alarms(self.alarms, predictions, windows, data, job.seed)
         for p in predictions:
@@ -157,6 +159,15 @@ def _frequencies(job: Job, windows: WindowSet) -> dict[tuple[str, int, int], NDA
         assert learned.votes is not None
         found[model_name(output), *_numbers(output, fold)] = class_frequency(learned.votes)
     return found
+
+
+def _people(job: Job) -> dict[str, list[int]]:
+    """Return of each model the fewest and the most people whose labels one of its packages learned from."""
+    found: dict[str, list[int]] = {}
+    for output in (*job.inputs["models"], *job.inputs.get("baselines", [])):
+        fold = Fold.model_validate(read_json(output.path("fold.json")))
+        found.setdefault(model_name(output), []).append(len(fold.train))
+    return {name: [min(n), max(n)] for name, n in found.items()}
 
 
 def answers(output: Output, windows: WindowSet, said: Predictions) -> tuple[Answers, Along | None]:

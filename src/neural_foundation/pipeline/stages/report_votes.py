@@ -34,7 +34,8 @@ class ReportVotes(Stage):
     """Gather what `ensemble` found into `report.html`, with example windows.
 
     `explained` : the folds of one member, whose evidence is shaded in the examples. `exported` : what the ensemble was
-    deployed as, whose latency and size are shown.
+    deployed as, whose latency and size are shown. `gain` : scores of pre-trained models, and as baselines of the same
+    ones from scratch.
     """
 
     kind: Literal["report_votes"] = "report_votes"
@@ -49,6 +50,7 @@ class ReportVotes(Stage):
         "explained": Port("Package", many=True, required=False),
         "learned": Port("Package", many=True, required=False),
         "exported": Port("EnsemblePackage", required=False),
+        "gain": Port("Scores", required=False),
     }
     gives: ClassVar[str] = "Report"
     version: ClassVar[int] = 1
@@ -59,7 +61,7 @@ class ReportVotes(Stage):
 
         data, output = Prepared.of(job.inputs["data"]), job.one("ensemble")
         sources, value = _Sources(job, data), read_json(output.path("ensemble.json"))
-        exported = next(iter(job.inputs.get("exported", [])), None)
+        exported, gain = (next(iter(job.inputs.get(name, [])), None) for name in ("exported", "gain"))
         report = VoteReport(
             title=self.title or f"{data.dataset['title']}: {', '.join(data.classes)}",
             provenance=sources.of(None),
@@ -71,6 +73,8 @@ class ReportVotes(Stage):
             prepared=sources.of(data.outputs[0]),
             deployed=read_json(exported.path(BENCHMARK)) if exported else None,
             exported=sources.of(exported) if exported else None,
+            gain=read_json(gain.path("scores.json")) if gain else None,
+            gained=sources.of(gain) if gain else None,
         )
         write_vote_report(job.folder / "report.html", report)
         if exported:
