@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.errors import PackageError
+from ..core.errors import PackageError, SpecError
 
 if TYPE_CHECKING:
     from ..models.package import Package
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _TYPES = {"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(int64)": np.int64}
 NEXT = "next_"
+CPU, GPU = "CPUExecutionProvider", ("TensorrtExecutionProvider", "CUDAExecutionProvider")
 
 
 class StepEngine:
@@ -109,9 +110,28 @@ def engine_of(package: Package, session: Any = None) -> StepEngine | GraphEngine
     return StepEngine(package.graph, session=session)
 
 
-def open_graph(graph: Path, threads: int = 1) -> Any:
-    """Return the ONNX Runtime session of a graph; PackageError where it is none."""
+def providers(device: str) -> list[Any]:
+    """Return what ONNX Runtime computes with, best first: on a GPU TensorRT where it is installed, then CUDA.
+
+    SpecError for a GPU where the installed onnxruntime knows none.
+    """
     import onnxruntime as ort
+
+    if device == "cpu":
+        return [CPU]
+    found = [p for p in GPU if p in ort.get_available_providers()]
+    if not found:
+        given = f"Device '{device}': the installed onnxruntime computes on the CPU alone"
+        remedy = "Install onnxruntime-gpu in its place; TensorRT is used where it is installed, too"
+        raise SpecError(given, allowed="'auto' or 'cpu'", remedy=remedy)
+    return [*((p, {"device_id": int(device.partition(":")[2] or 0)}) for p in found), CPU]
+
+
+def open_graph(graph: Path, threads: int = 1, device: str = "cpu") -> Any:
+    """Return the ONNX Runtime session of a graph; PackageError where it is none, SpecError as `providers`."""
+    import onnxruntime as ort
+
+    computed_by = providers(device)
 
     options = ort.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = threads
@@ -119,7 +139,7 @@ def open_graph(graph: Path, threads: int = 1) -> Any:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
     try:
-        return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        return ort.InferenceSession(graph, options, providers=computed_by)
     except Exception as error:  # noqa: BLE001 - onnxruntime raises its own types, made at run time
         raise PackageError(
             f"{graph} cannot be opened as an ONNX graph ({type(error).__name__})",

@@ -19,7 +19,7 @@ from ..models.package import GRAPH, WINDOW_GRAPH, Package
 from ..models.packed import FACTS, WEIGHTS
 from ..models.reference import REFERENCE
 from .decoder import LiveDecoder, StreamDecoder, matching
-from .engine import open_graph
+from .engine import open_graph, providers
 
 MEGABYTE = 1 << 20
 GPU_FROM = 20_000_000  # learned numbers above which 'auto' takes a GPU: 80 MB to read a token, 8 ms at 10 GB/s
@@ -80,7 +80,7 @@ class LiveModel:
         if self.whole_windows:
             from .sliding import SlidingDecoder, predictor
 
-            self._predict = self._predict or predictor(self.package)
+            self._predict = self._predict or predictor(self.package, self.device)
             return SlidingDecoder(self.package, signal, predict=self._predict)
         return StreamDecoder(self.package, signal, session=self._graph)
 
@@ -91,12 +91,19 @@ def chosen(package: Package, device: str) -> str:
     torch is not imported unless a GPU may be used.
     """
     check_name(device)
-    network = not package.whole_windows
     if device == "auto":
-        return resolve("auto") if network and learned_numbers(package) > GPU_FROM else "cpu"
-    if device != "cpu" and not network:
+        return resolve("auto") if not package.whole_windows and learned_numbers(package) > GPU_FROM else "cpu"
+    if device == "cpu" or not package.whole_windows:
+        return resolve(device)
+    if not _window_graphs(package):
         raise SpecError(f"Device '{device}': {package.facts.model.kind} runs on the CPU", allowed="'auto' or 'cpu'")
-    return resolve(device)
+    providers(device)
+    return device
+
+
+def _window_graphs(package: Package) -> bool:
+    members = package.members if isinstance(package, EnsemblePackage) else [[package]]
+    return any((p.folder / WINDOW_GRAPH).is_file() for packages in members for p in packages)
 
 
 def learned_numbers(package: Package) -> int:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -236,18 +237,18 @@ def _hop(given_s: float | None, trained_s: float | None, window_s: float, sfreq:
     return round(hop_s * sfreq)
 
 
-def predictor(package: Package) -> Predict:
+def predictor(package: Package, device: str = "cpu") -> Predict:
     """Return what gives the probabilities (n, n_classes) of windows (n, n_chans, n_times), the weights read once.
 
-    A network that was exported as a graph of windows runs as that, on one thread and without torch. Of an ensemble, a
-    JoinedPredict.
+    A network that was exported as a graph of windows runs as that, on one thread and without torch, or on a GPU. What
+    has no graph runs on the CPU. Of an ensemble, a JoinedPredict.
     """
     if isinstance(package, EnsemblePackage):
-        return JoinedPredict(package, predictor)
+        return JoinedPredict(package, partial(predictor, device=device))
     if package.facts.model.family == "estimator":
         return package.estimator().predict_proba
     if (package.folder / WINDOW_GRAPH).is_file():
-        return _of_graph(package)
+        return _of_graph(package, device)
     import torch
 
     network = package.network()
@@ -262,10 +263,10 @@ def predictor(package: Package) -> Predict:
     return predict
 
 
-def _of_graph(package: Package) -> Predict:
+def _of_graph(package: Package, device: str) -> Predict:
     from .engine import open_graph
 
-    session = open_graph(package.folder / WINDOW_GRAPH)
+    session = open_graph(package.folder / WINDOW_GRAPH, device=device)
 
     def predict(windows: NDArray[np.float32]) -> NDArray[np.float64]:
         (probability,) = session.run(["probability"], {"signal": windows})

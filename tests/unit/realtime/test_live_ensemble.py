@@ -123,8 +123,8 @@ def test_its_digest_is_that_of_its_members_and_blend(
     assert LiveModel.open(folder).digest != model.digest
 
 
-def test_it_decides_on_the_cpu(package: EnsemblePackage) -> None:
-    with pytest.raises(SpecError, match="ensemble runs on the CPU"):
+def test_a_gpu_is_refused_where_onnxruntime_knows_none(package: EnsemblePackage) -> None:
+    with pytest.raises(SpecError, match="onnxruntime computes on the CPU alone"):
         LiveModel.open(package.folder, device="cuda")
 
 

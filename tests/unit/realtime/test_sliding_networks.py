@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,8 +14,10 @@ from window_networks import SIGNAL, TINY, WINDOW, windows
 
 from neural_foundation.core.errors import PackageError, SpecError
 from neural_foundation.core.stream import Chunk
+from neural_foundation.export.window_graph import export_window
 from neural_foundation.models.package import WINDOW_GRAPH, Package
 from neural_foundation.pipeline.stages.replay import live_decoder
+from neural_foundation.realtime.engine import CPU, GPU
 from neural_foundation.realtime.live_model import LiveModel
 from neural_foundation.realtime.sliding import SlidingDecoder, predictor
 
@@ -50,6 +54,32 @@ def test_an_opened_model_slides_and_shares_its_weights(package: Package) -> None
     assert model.step_s > 0
     with pytest.raises(SpecError, match="runs on the CPU"):
         LiveModel.open(package.folder, device="cuda")
+
+
+def test_a_graph_of_windows_takes_a_gpu_where_onnxruntime_knows_one(
+    package: Package, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import onnxruntime as ort
+
+    folder = Path(shutil.copytree(package.folder, tmp_path / "exported"))
+    export_window(package.network(), folder / WINDOW_GRAPH)
+    with pytest.raises(SpecError, match=r"onnxruntime computes on the CPU alone.*onnxruntime-gpu"):
+        LiveModel.open(folder, device="cuda")
+    monkeypatch.setattr(ort, "get_available_providers", lambda: [*GPU, CPU])
+    asked: list[Any] = []
+    opened = ort.InferenceSession
+
+    def session(graph: Path, options: Any, providers: list[Any]) -> Any:
+        asked.append(providers)
+        return opened(graph, options, providers=[CPU])
+
+    monkeypatch.setattr(ort, "InferenceSession", session)
+    model = LiveModel.open(folder, device="cuda:1")
+    assert asked == [[(GPU[0], {"device_id": 1}), (GPU[1], {"device_id": 1}), CPU]]
+    assert model.device == "cuda:1"
+    window = stream()[None, :, :WINDOW]
+    made = model.decoder()._predict(window)  # type: ignore[attr-defined]
+    np.testing.assert_allclose(made, package.predict_proba(window), atol=1e-5)
 
 
 def test_other_ways_to_decode_take_it_for_whole_windows_too(package: Package) -> None:
