@@ -136,9 +136,14 @@ class Package:
         return self._decide(self.network(), lambda items: torch.from_numpy(signal[items]), len(signal), {}, batch)[:, 0]
 
     def decide(self, windows: WindowSet, *, batch: int = 64) -> NDArray[np.float64]:
-        """Return probabilities (n, n_classes) for windows, each after what its recording held before it."""
+        """Return probabilities (n, n_classes) for windows, each after what its recording held before it.
+
+        batch : windows that are in memory at once.
+        """
         if self.facts.model.family == "estimator":
-            return self.estimator().predict_proba(windows.load())
+            estimator, n = self.estimator(), len(windows)
+            parts = [np.arange(at, min(at + batch, n)) for at in range(0, max(n, 1), batch)]
+            return np.concatenate([estimator.predict_proba(windows.load(items)) for items in parts])
         return self._decide_on(self.network(), windows, batch)[:, 0]
 
     def decide_along(self, windows: WindowSet, *, batch: int = 64) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -31,6 +31,27 @@ def test_estimator_comes_back_and_predicts(tmp_path: Path) -> None:
     fitted = BandPower(c=1.0).estimator(RAW, spec).fit(windows, target, np.repeat(["S1", "S2"], 10))
     save(tmp_path, Facts(model=BandPower(c=1.0), raw=RAW, signal=RAW, target=spec, windows=Windows()), fitted.state())
     np.testing.assert_array_equal(Package.open(tmp_path).predict_proba(windows), fitted.predict_proba(windows))
+    read = Read(windows)
+    np.testing.assert_allclose(
+        Package.open(tmp_path).decide(read, batch=7),  # type: ignore[arg-type]
+        fitted.predict_proba(windows),
+        rtol=1e-12,
+    )
+    assert max(read.sizes) == 7, "no more are in memory at once"
+
+
+class Read:
+    """Windows that note how many of them are read at once."""
+
+    def __init__(self, windows: np.ndarray) -> None:
+        self.windows, self.sizes = windows, list[int]()
+
+    def __len__(self) -> int:
+        return len(self.windows)
+
+    def load(self, items: np.ndarray) -> np.ndarray:
+        self.sizes.append(len(items))
+        return np.asarray(self.windows[items])
 
 
 def test_bytes_repeat(tmp_path: Path) -> None:
