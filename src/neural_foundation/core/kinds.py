@@ -90,6 +90,7 @@ class KindTable:
 
 
 TABLES: dict[str, KindTable] = {}
+MOST_FINDINGS = 3  # that one message names
 # room of kinds -> the package whose `table` module holds them
 HOMES = {
     "recordings": "recordings",
@@ -146,8 +147,9 @@ def of(table: KindTable, base: type[Spec] = Spec) -> Any:
 
 def spec_error(what: str, error: ValidationError, cls: type[Spec]) -> SpecError:
     """Return pydantic's findings as one message in our words, with did-you-mean for unknown fields."""
-    findings = "; ".join(_finding(e, cls) for e in error.errors())
-    return SpecError(f"{what}: {findings}")
+    findings = [_finding(e, cls) for e in error.errors()]
+    more = [f"and {len(findings) - MOST_FINDINGS} more"] if len(findings) > MOST_FINDINGS else []
+    return SpecError(f"{what}: {'; '.join([*findings[:MOST_FINDINGS], *more])}")
 
 
 def _finding(e: Any, cls: type[Spec]) -> str:

@@ -115,3 +115,17 @@ def test_schema_lists_each_kind(table: KindTable) -> None:
         "title": "Kind",
         "type": "string",
     }
+
+
+def test_many_findings_are_counted_not_all_named(table: KindTable) -> None:
+    @register("gadgets")
+    class Shelf(Gadget):
+        """A shelf."""
+
+        kind: Literal["shelf"] = "shelf"
+        names: tuple[str, ...] = ()
+
+    with pytest.raises(
+        SpecError, match=r"'names\.0': .*'names\.2': Input should be a valid string, but got 2; and 37 m"
+    ):
+        table.parse({"kind": "shelf", "names": list(range(40))})
