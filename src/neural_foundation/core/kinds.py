@@ -159,6 +159,7 @@ def _finding(e: Any, cls: type[Spec]) -> str:
         return f"unknown field '{where}'.{did_you_mean(where, known)} Allowed: {one_of(known)}"
     if e["type"] == "missing":
         return f"field '{where}' is missing"
-    given = "" if isinstance(e["input"], (dict, Spec)) else f", but got {e['input']!r}"
+    told = not isinstance(e["input"], (dict, Spec)) and e["type"] != "secret"
+    given = f", but got {e['input']!r}" if told else ""
     said = e["msg"].removeprefix("Value error, ")
     return f"field '{where}': {said}{given}" if where else said

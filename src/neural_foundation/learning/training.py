@@ -26,7 +26,7 @@ from .checks import enough_for, known_target, labelled_part, streams
 from .optimiser import adamw, averaged, freeze
 from .processes import Ranks, first_of
 from .quiet import gentle_interrupt, guest
-from .trackers.base import LOGS, tracked
+from .trackers.base import tracked
 from .weights import names_of, take
 
 if TYPE_CHECKING:
@@ -215,7 +215,7 @@ def _run(training: Training, learner: Gradient, task: Task, device: torch.device
 
     python_state, trackers = random.getstate(), () if training.ranks.rank else learner.tracking
     with (
-        tracked(trackers, task.folder / LOGS, _kind(task.model)) as loggers,
+        tracked(trackers, task.folder, _kind(task.model)) as loggers,
         gentle_interrupt(training.ask_to_stop),
     ):
         trainer = _trainer(learner, task, device, training.ranks, loggers)

@@ -125,7 +125,5 @@ def test_many_findings_are_counted_not_all_named(table: KindTable) -> None:
         kind: Literal["shelf"] = "shelf"
         names: tuple[str, ...] = ()
 
-    with pytest.raises(
-        SpecError, match=r"names\.0.*names\.2.*but got 2; and 37 more"
-    ):
+    with pytest.raises(SpecError, match=r"names\.0.*names\.2.*but got 2; and 37 more"):
         table.parse({"kind": "shelf", "names": list(range(40))})

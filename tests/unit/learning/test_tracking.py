@@ -46,9 +46,13 @@ def test_mlflow_writes_beside_what_is_fitted(tmp_path: Path) -> None:
     connection = sqlite3.connect(path)
     keys = {row[0] for row in connection.execute("select distinct key from metrics")}
     named = {row[0] for row in connection.execute("select name from experiments")}
+    tags = dict(connection.execute("select key, value from tags"))
     connection.close()
     assert any("loss" in key for key in keys)
     assert "ward 7" in named
+    assert tags["mlflow.runName"] == f"{tmp_path.parent.name}/{tmp_path.name}"
+    assert not tags["mlflow.user"], "whose account it is does not leave the machine"
+    assert str(Path.home()) not in "".join(tags.values())
 
 
 @pytest.mark.slow
@@ -89,14 +93,35 @@ def test_null_is_none() -> None:
     ("given", "message"),
     [
         ("neptune", "'neptune'.*'mlflow', 'tensorboard' or 'wandb'"),
-        ({"kind": "mlflow", "uri": "tracking.example"}, "field 'uri'.*'tracking.example'"),
-        ({"kind": "mlflow", "uri": "https://me:secret@tracking.example"}, "field 'uri'"),
+        ({"kind": "mlflow", "uri": "tracking.example"}, "field 'uri': it begins with none of http://.*'tracking.exam"),
         ({"kind": "wandb", "mode": "later"}, "field 'mode'.*'offline' or 'online'.*'later'"),
     ],
 )
 def test_what_is_refused(given: object, message: str) -> None:
     with pytest.raises(SpecError, match=message):
         learner(tracking=[given])
+
+
+@pytest.mark.parametrize(
+    "uri",
+    ["https://me:hush@tracking.example", "https://tracking.example/?token=hush", "postgresql://db/x?password=hush"],
+)
+def test_a_secret_in_a_recipe_is_refused_and_not_repeated(uri: str) -> None:
+    with pytest.raises(SpecError, match="field 'uri': it holds a user, a password or a query; .*environment") as caught:
+        learner(tracking=[{"kind": "mlflow", "uri": uri}])
+    assert "hush" not in str(caught.value)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_wandb_without_a_key_is_one_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wandb = pytest.importorskip("wandb", reason="needs the extra 'tracking'")
+    for name in ("WANDB_API_KEY", "NETRC"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(SpecError, match="Weights & Biases begins no run.*wandb login.*mode: offline"):
+        fitted(tmp_path / "fit", {"kind": "wandb", "mode": "online"})
+    assert wandb.run is None
 
 
 @pytest.mark.parametrize("kind", list(TRACKERS))
@@ -109,19 +134,25 @@ def test_a_missing_library_names_its_extra(kind: str, tmp_path: Path, monkeypatc
 
 
 def test_all_are_let_go_of_when_a_fit_breaks_off(tmp_path: Path) -> None:
-    ended: list[object] = []
+    ended: list[tuple[str, bool]] = []
 
     class Heard(Tracker):
         library = "sys"
 
-        def logger(self, folder: Path, name: str) -> Any:
+        def logger(self, folder: Path, name: str, model: str) -> Any:
+            assert folder == tmp_path / "net" / "fold-0.partial" / LOGS
+            assert (name, model) == ("net/fold-0", "x")
             if self.kind == "broken":
                 raise OSError("no room")
             return self.kind
 
-        def end(self, logger: Any) -> None:
-            ended.append(logger)
+        def end(self, *, whole: bool) -> None:
+            ended.append((self.kind, whole))
 
-    with pytest.raises(OSError, match="no room"), tracked([Heard(kind="a"), Heard(kind="broken")], tmp_path, "x"):
+    folder = tmp_path / "net" / "fold-0.partial"
+    with pytest.raises(OSError, match="no room"), tracked([Heard(kind="a"), Heard(kind="broken")], folder, "x"):
         pytest.fail("it never begins")
-    assert ended == ["a"]
+    assert ended == [("broken", False), ("a", False)]
+    with tracked([Heard(kind="b")], folder, "x") as loggers:
+        assert loggers == ["b"]
+    assert ended[-1] == ("b", True)

@@ -247,10 +247,10 @@ class Notes(Tracker):
     kind: Literal["notes"] = "notes"
     library: ClassVar[str] = "lightning"
 
-    def logger(self, folder: Path, name: str) -> Any:
+    def logger(self, folder: Path, name: str, model: str) -> Any:
         from lightning.pytorch.loggers import CSVLogger
 
-        return CSVLogger(folder, name=name)
+        return CSVLogger(folder, name=model)
 
 
 def test_what_trackers_write_is_no_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import warnings
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
 from ...core.errors import MissingExtraError
 from ...core.specs import Spec
 
+WORKING = ".partial"  # a folder's name ends so while it is made
 LOGS = "logs"  # in the folder of what is fitted: what trackers write has no checksum
 
 
@@ -22,11 +24,14 @@ class Tracker(Spec):
     library: ClassVar[str]
 
     @abstractmethod
-    def logger(self, folder: Path, name: str) -> Any:
-        """Return the Lightning logger of one fit, writing under `folder` what it writes to disk."""
+    def logger(self, folder: Path, name: str, model: str) -> Any:
+        """Return the Lightning logger of one fit of a kind of model, writing under `folder` what it writes to disk.
 
-    def end(self, logger: Any) -> None:
-        """Let go of what the logger holds."""
+        SpecError where the run cannot be begun.
+        """
+
+    def end(self, *, whole: bool) -> None:
+        """Let go of the run; not `whole` where the fit broke off."""
 
     def require(self) -> None:
         """Import the library; MissingExtraError where it is absent."""
@@ -41,18 +46,21 @@ class Tracker(Spec):
 
 
 @contextmanager
-def tracked(trackers: Sequence[Tracker], folder: Path, name: str) -> Iterator[list[Any]]:
-    """Give the loggers of one fit, and let go of them at its end, however it ends."""
+def tracked(trackers: Sequence[Tracker], folder: Path, model: str) -> Iterator[list[Any]]:
+    """Give the loggers of one fit in `folder`, and let go of them at its end, however it ends."""
     for tracker in trackers:
         tracker.require()
-    made: list[tuple[Tracker, Any]] = []
-    try:
+    name = "/".join((folder.parent.name, folder.name.removesuffix(WORKING)))
+    with ExitStack() as stack:
+        loggers = []
         for tracker in trackers:
-            made.append((tracker, tracker.logger(folder, name)))
-        yield [logger for _, logger in made]
-    finally:
-        for tracker, logger in made:
-            tracker.end(logger)
+            stack.push(partial(_end, tracker))
+            loggers.append(tracker.logger(folder / LOGS, name, model))
+        yield loggers
+
+
+def _end(tracker: Tracker, error: type[BaseException] | None, *_: object) -> None:
+    tracker.end(whole=error is None)
 
 
 def logged(folder: Path) -> list[str]:

@@ -14,7 +14,7 @@ class TensorBoard(Tracker):
     kind: Literal["tensorboard"] = "tensorboard"
     library: ClassVar[str] = "tensorboard"
 
-    def logger(self, folder: Path, name: str) -> Any:
+    def logger(self, folder: Path, name: str, model: str) -> Any:
         from lightning.pytorch.loggers import TensorBoardLogger
 
         return TensorBoardLogger(save_dir=folder / "tensorboard", name="", version="")
