@@ -17,7 +17,7 @@ from ..core.errors import SpecError, one_of
 from ..core.kinds import spec_error
 from ..core.lineage import Output
 from ..core.store import read_json, remove, write_json
-from ..pipeline.stages.prepare import QUARANTINED
+from ..pipeline.stages.quarantine import QUARANTINED
 from ..sampling.windows import Windows
 from .folder_data import Folder
 from .folder_kept import totals
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ..pipeline.plan import Plan, Task
 
 STAGE = "prepare"
-CONFIG_FIELDS = ("dataset", "signals", "windows", "step", "quality")
+CONFIG_FIELDS = ("dataset", "signals", "windows", "step", "quality", "quarantine")
 
 
 @dataclass(frozen=True)

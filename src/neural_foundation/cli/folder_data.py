@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -13,14 +11,10 @@ from ..core.errors import RecordingError
 from ..core.specs import off_key
 from ..datasets.base import Item as Recording
 from ..datasets.recordings_folder import Events, Recordings, recording_files
-from ..recordings.reader import is_file
+from ..recordings.beside import parts
 
 if TYPE_CHECKING:
     from ..recordings import Session
-
-_PHY = ("params", "spike_times", "spike_clusters", "spike_templates", "channel_map", "channel_positions")
-_NAMED = re.compile(rb"^(?:DataFile|MarkerFile)[ \t]*=[ \t]*([^\r\n]+?)[ \t]*\r?$", re.MULTILINE)
-_HEADER_BYTES = 1 << 16
 
 
 class Folder(Recordings):
@@ -74,7 +68,7 @@ class Folder(Recordings):
         return Recording("-".join(name.parts), self._subject(name), (folder,))
 
     def raw_files(self, item: Recording) -> tuple[Path, ...]:
-        return item.files
+        return tuple(part for file in item.files for part in parts(file))
 
     def open(self, item: Recording, folder: Path) -> Session:
         from ..datasets.labels import with_trials
@@ -88,31 +82,3 @@ class Folder(Recordings):
 
 def _hidden(path: Path) -> bool:
     return any(part.startswith(".") for part in path.parts)
-
-
-def parts(path: Path) -> list[Path]:
-    """Return the files whose content decides what a recording gives: it, and what belongs to it, as names tell."""
-    if path.is_dir():
-        known = [p for p in path.iterdir() if p.stem in _PHY and p.suffix in (".py", ".npy")]
-        return sorted([*known, *path.glob("cluster_*.tsv"), *path.glob("cluster_*.csv")])
-    beside = [path.with_name(name) for name in (f"{path.name}.layout.yaml", f"{path.stem}.layout.yaml", "layout.yaml")]
-    find = _BESIDE.get(path.suffix.lower())
-    return [path, *sorted({p for p in [*beside, *(find(path) if find else [])] if is_file(p) and p != path})]
-
-
-def _of_brainvision(path: Path) -> list[Path]:
-    """Return the files that a header names, in its own folder."""
-    try:
-        with path.open("rb") as file:
-            words = [m[1].decode("utf-8", "replace") for m in _NAMED.finditer(file.read(_HEADER_BYTES))]
-    except OSError:
-        return []  # the reader says why
-    names = [word.replace("$b", path.stem) for word in words]
-    return [path.with_name(name) for name in names if Path(name).name == name and name.isprintable()]
-
-
-_BESIDE: dict[str, Callable[[Path], list[Path]]] = {
-    ".vhdr": _of_brainvision,
-    ".set": lambda path: [path.with_suffix(".fdt")],
-    ".npy": lambda path: [path.with_name(path.name.replace(".spike_times.", ".spike_clusters."))],
-}

@@ -8,7 +8,7 @@ replaced or may have become readable.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -21,12 +21,12 @@ from ..core.kinds import of
 from ..core.progress import Progress
 from ..core.store import write_json
 from ..datasets.base import Item as Recording
-from ..pipeline.stage import Item, Job
+from ..pipeline.stage import Job
 from ..pipeline.stages.prepare import Prepare, cleaned, dumped
 from ..signals.base import SignalOp
 from ..signals.chain import chain
 from ..signals.table import SIGNALS
-from .folder_data import Folder, parts
+from .folder_data import Folder
 from .folder_kept import kept, left_out, span_of
 from .folder_quality import QualityReport, as_json, digest, judged, unfit
 
@@ -53,10 +53,6 @@ class PrepareFolder(Prepare):
     quarantine: bool = Field(True, description="go on without recordings that cannot serve, and say which")
     quality: QualityReport | None = Field(QualityReport(), description="write `quality.json`; None: do not")
     version: ClassVar[int] = 5
-
-    def raw_files(self, item: Item) -> Sequence[Path]:
-        # what may not be read has no content for a key; `run` says so
-        return [f for f in parts(self.recording(item).files[0]) if os.access(f, os.R_OK)]
 
     def _prepare(self, job: Job) -> None:
         from ..recordings.isolated import rehearse
@@ -86,7 +82,10 @@ class PrepareFolder(Prepare):
         write_json(job.folder / QUALITY, as_json(found, raw, self.quality.mains_hz))
         return digest(found)
 
-    def _reason(self, error: DataError, recording: Recording) -> str:
+    def _stops(self, error: DataError) -> bool:
+        return False  # bad files are tried again in each run
+
+    def _reason(self, error: DataError, recording: Recording, job: Job) -> str:
         said = str(error).removeprefix(f"{recording.files[0]}: ")
         return said.replace(f"{self.dataset.base()}{os.sep}", "")
 

@@ -28,7 +28,7 @@ def add(app: typer.Typer) -> None:
     @app.command("status")
     def status(recipe: RecipeArg, changes: Set = [], tiny: Tiny = False, output: OutputDir = None) -> None:  # noqa: B006
         """Say how far a run is, a line a stage."""
-        from ..pipeline.stages.prepare import quarantined
+        from ..pipeline.stages.quarantine import quarantined
 
         made = planned(recipe, changes, tiny, output)
         width = max((len(", ".join(made.recipe.groups_of(n))) for n in made.recipe.stages), default=0)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def print_summary(plan: Plan) -> None:
     """Print the scores of finished evaluations, which recordings are in quarantine, and the path of the report."""
     from ..pipeline.stages import report, report_trials, report_votes
-    from ..pipeline.stages.prepare import in_quarantine, quarantined
+    from ..pipeline.stages.quarantine import in_quarantine, quarantined
 
     for table in [t for stage in (report, report_trials, report_votes) for t in stage.terminal_tables(plan)]:
         from rich.console import Console

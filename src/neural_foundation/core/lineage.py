@@ -23,6 +23,7 @@ from .store import read_json, sha256, write_bytes, write_json
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
+LOGS = "logs"  # what trackers write, for people: nothing is made from it, so it has no checksum
 LIBRARIES = (
     "torch",
     "lightning",
@@ -62,7 +63,10 @@ class Output:
 
 
 def open_output(folder: Path) -> Output | None:
-    """Return the finished output in a folder; None where there is none, or a file is gone or of another size."""
+    """Return the finished output in a folder; None where there is none, or a file is gone or of another size.
+
+    What trackers wrote (`logs/`) may be gone.
+    """
     if not (folder / MANIFEST).exists():
         return None
     manifest = read_json(folder / MANIFEST)
@@ -75,6 +79,8 @@ def open_output(folder: Path) -> Output | None:
     for name, entry in manifest["outputs"].items():
         if not (folder / name).is_file() or (folder / name).stat().st_size != entry["bytes"]:
             return None
+    if any(not (folder / name).is_file() for name in manifest["measured"] if not name.startswith(f"{LOGS}/")):
+        return None
     return Output(manifest["stage"], manifest["item"], manifest["key"], folder, manifest)
 
 

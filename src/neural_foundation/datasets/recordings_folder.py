@@ -73,6 +73,11 @@ class Recordings(Files):
     def classes(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(name for _, name in self.events))
 
+    def raw_files(self, item: Item) -> tuple[Path, ...]:
+        from ..recordings.beside import parts
+
+        return tuple(part for file in super().raw_files(item) for part in parts(file))
+
     def root(self) -> Path:
         if self.path is None:
             raise DataError("Dataset 'recordings' has no `path`", remedy="Give the folder of your recordings as `path`")

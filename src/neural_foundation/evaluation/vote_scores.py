@@ -23,12 +23,18 @@ Frequencies = Mapping[tuple[str, int, int], Array]
 
 
 def vote_scores(
-    predictions: Sequence[Predictions], frequencies: Frequencies, seed: int, *, baselines: Sequence[str] = ()
+    predictions: Sequence[Predictions],
+    frequencies: Frequencies,
+    seed: int,
+    *,
+    baselines: Sequence[str] = (),
+    people: Mapping[str, Sequence[int]] | None = None,
 ) -> dict[str, Any]:
     """Return the KL divergences of all models as one JSON value.
 
     frequencies : by (model, fold, seed) the class frequencies (K,) of the windows that it learned from, see
-    `metrics.votes.class_frequency`. seed : of the bootstrap.
+    `metrics.votes.class_frequency`. seed : of the bootstrap. people : by model, how many people each of its fits
+    learned from; the fewest and the most of them are given as `people`.
 
     Each of `models` has: `patients` (mean over patients of the mean over their windows, with a 95 % bootstrap interval
     over patients), `subjects` (that of each), `pooled` (mean over windows), `sd_seeds` (of `pooled`; None for one
@@ -45,6 +51,8 @@ def vote_scores(
     made = {p.model: _one(p, frequencies, seed) for p in predictions}
     for name in made.keys() - set(baselines):
         made[name]["difference"] = _difference(made, name, baselines, seed)
+    for name, found in (people or {}).items():
+        made[name]["people"] = [min(found), max(found)]
     return {"models": made}
 
 

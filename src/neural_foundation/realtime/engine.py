@@ -111,7 +111,7 @@ def engine_of(package: Package, session: Any = None) -> StepEngine | GraphEngine
 
 
 def providers(device: str) -> list[Any]:
-    """Return what ONNX Runtime computes with, best first: on a GPU TensorRT where it is installed, then CUDA.
+    """Return what ONNX Runtime computes with, best first: on a GPU TensorRT where it is compiled in, then CUDA.
 
     SpecError for a GPU where the installed onnxruntime knows none.
     """
@@ -121,10 +121,13 @@ def providers(device: str) -> list[Any]:
         return [CPU]
     found = [p for p in GPU if p in ort.get_available_providers()]
     if not found:
-        given = f"Device '{device}': the installed onnxruntime computes on the CPU alone"
-        remedy = "Install onnxruntime-gpu in its place; TensorRT is used where it is installed, too"
-        raise SpecError(given, allowed="'auto' or 'cpu'", remedy=remedy)
+        raise _no_gpu(device, "the installed onnxruntime computes on the CPU alone")
     return [*((p, {"device_id": int(device.partition(":")[2] or 0)}) for p in found), CPU]
+
+
+def _no_gpu(device: str, why: str) -> SpecError:
+    remedy = "Install onnxruntime-gpu in onnxruntime's place, and its CUDA; TensorRT is used where it is installed, too"
+    return SpecError(f"Device '{device}': {why}", allowed="'auto' or 'cpu'", remedy=remedy)
 
 
 def open_graph(graph: Path, threads: int = 1, device: str = "cpu") -> Any:
@@ -139,12 +142,22 @@ def open_graph(graph: Path, threads: int = 1, device: str = "cpu") -> Any:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
     try:
-        return ort.InferenceSession(graph, options, providers=computed_by)
+        session = ort.InferenceSession(graph, options, providers=computed_by)
     except Exception as error:  # noqa: BLE001 - onnxruntime raises its own types, made at run time
         raise PackageError(
             f"{graph} cannot be opened as an ONNX graph ({type(error).__name__})",
             remedy="Run the recipe's 'export' stage again",
         ) from error
+    if device != "cpu" and not _uses(session, device):
+        raise _no_gpu(device, "onnxruntime could not use it")
+    return session
+
+
+def _uses(session: Any, device: str) -> bool:
+    """Return whether a session computes on this GPU: where onnxruntime cannot, it falls back and only prints so."""
+    used = session.get_providers()[0]
+    told = session.get_provider_options().get(used, {})
+    return used in GPU and int(told.get("device_id", 0)) == int(device.partition(":")[2] or 0)
 
 
 def _buffer(info: Any) -> NDArray[Any]:

@@ -98,7 +98,7 @@ def chosen(package: Package, device: str) -> str:
     if not _window_graphs(package):
         raise SpecError(f"Device '{device}': {package.facts.model.kind} runs on the CPU", allowed="'auto' or 'cpu'")
     providers(device)
-    return device
+    return f"cuda:{int(device.partition(':')[2] or 0)}"
 
 
 def _window_graphs(package: Package) -> bool:

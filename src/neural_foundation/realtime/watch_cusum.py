@@ -35,8 +35,8 @@ class Cusum:
     - Features differ in what is let be: `allowance` in standard deviations, and `least` in the features' own units,
       for slow changes that brains make by themselves. The larger of both counts.
     - Not the deviation is clipped, but what a hop adds: at `LARGEST` beyond the allowance, and at `ONE_HOP` of the
-      limit, so that one hop from rest is no alarm, whatever the run length; but for one that falls `alone` beyond the
-      allowance, which no artefact does.
+      limit, so that one hop from rest is no alarm, whatever the run length; but for one that falls by `alone`, in the
+      feature's own unit, below the reference.
     - The correlation of a hop with the next is taken `more_errors` standard errors larger than estimated.
     - `robust: False` takes means and standard deviations, for features that are seldom artefacts.
 
@@ -86,9 +86,8 @@ class Cusum:
         allow = np.maximum(
             self._allowance + (1.25 if self._robust else 1.0) * self._error, self._least / state["spread"]
         )
-        beyond = np.stack([z, -z]) - allow
-        sums = np.maximum(0.0, state["sums"] + np.minimum(beyond, self._most))
-        sums[1, beyond[1] >= self._alone] = 2 * self.limit
+        sums = np.maximum(0.0, state["sums"] + np.minimum(np.stack([z, -z]) - allow, self._most))
+        sums[1, state["centre"] - features >= self._alone] = 2 * self.limit
         state["sums"] = sums
         side, index = divmod(int(sums.argmax()), self.n)
         heard = Heard(float(sums[side, index]) / self.limit, index, side == 0)

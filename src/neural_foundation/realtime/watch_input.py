@@ -11,8 +11,8 @@ first 5 minutes.
 What is let be (`LEAST_DB` and so on): muscles tighten and rhythms wander over minutes. The figures are at least the
 99 % quantile of how far minutes of 6 recordings of 4 people, sitting, lay from the first minute.
 
-A channel may be loud for a moment by itself, but not silent: of fields, one hop that falls `ALONE` standard deviations
-beyond what is let be is an alarm. Undisturbed recordings fell by 5 at most, a channel that is lost by 300.
+A channel may be loud for a moment by itself, but not silent: of fields, one hop that falls by `ALONE_DB`, to a
+thousandth of its amplitude, is an alarm. A lost channel falls by hundreds; so does a device that stands still.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ LEAST_DB = {"delta": 2.0, "theta": 2.0, "alpha": 2.0, "beta": 4.0, "gamma": 6.0,
 LEAST_ALL_DB = {"delta": 5.0, "theta": 4.0, "alpha": 5.0, "beta": 6.0, "gamma": 8.0, "power": 6.0}
 LEAST_LEVEL_DB, LEAST_OWN_DB = 1.5, 3.5
 LOWEST_DB, SPREAD_DB, RIDGE = -600.0, 0.05, 0.01
-ALONE = 60.0
+ALONE_DB = 60.0
 
 
 def is_counts(signal: SignalSpec) -> bool:
@@ -44,7 +44,7 @@ def is_counts(signal: SignalSpec) -> bool:
 class Fields:
     """Log powers of channels: in bands, over the low ones, and of their own."""
 
-    robust, allowance, alone = True, 0.5, ALONE
+    robust, allowance, alone = True, 0.5, ALONE_DB
     hop_s, reference_s = HOP_S, REFERENCE_S
 
     def __init__(self, spectra: Spectra) -> None:

@@ -226,7 +226,7 @@ def test_an_output_inside_the_input_is_no_input(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("signal: []", r"holds 'signal'. Allowed: 'dataset', 'signals', 'windows', 'step' or 'quality'"),
+        ("signal: []", r"holds 'signal'. Allowed: 'dataset', 'signals', 'windows', 'step', 'quality' or 'quarantine'"),
         ("- 1", "holds no mapping"),
         ("signals: [{kind: notsch}]", "Unknown kind 'notsch' for signals. Did you mean 'notch'?"),
         ("windows: {length: 2}", "unknown field 'length'. Did you mean 'length_s'?"),

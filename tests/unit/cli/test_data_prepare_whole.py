@@ -244,7 +244,7 @@ def test_a_file_that_belongs_to_a_recording_makes_it_anew(tmp_path: Path) -> Non
 
 
 def test_the_files_of_a_brainvision_recording(tmp_path: Path) -> None:
-    from neural_foundation.cli.folder_data import parts
+    from neural_foundation.recordings.beside import parts
 
     (tmp_path / "a.vhdr").write_bytes(b"Brain Vision\r\n[Common Infos]\r\nDataFile=$b.eeg\r\nMarkerFile=m.vmrk\r\n")
     for name in ("a.eeg", "m.vmrk", "layout.yaml", "other.eeg"):

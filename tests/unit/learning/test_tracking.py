@@ -12,9 +12,10 @@ import pytest
 from learning_fakes import SIGNAL, SUBJECTS, TARGET, SmallModel, windows
 
 from neural_foundation.core.errors import MissingExtraError, SpecError
+from neural_foundation.core.lineage import LOGS
 from neural_foundation.learning.fit import fit
 from neural_foundation.learning.table import LEARNERS, TRACKERS
-from neural_foundation.learning.trackers.base import LOGS, Tracker, logged, tracked
+from neural_foundation.learning.trackers.base import Tracker, logged, tracked
 
 ASKED: dict[str, Any] = {"signal": SIGNAL, "target": TARGET, "subjects": SUBJECTS, "seed": 1}
 

@@ -17,7 +17,8 @@ from neural_foundation.datasets.simulated.icu import SimulatedHMS
 from neural_foundation.pipeline.plan import Plan, make_plan
 from neural_foundation.pipeline.recipe import apply, check
 from neural_foundation.pipeline.runner import run
-from neural_foundation.pipeline.stages.prepare import Prepared, in_quarantine
+from neural_foundation.pipeline.stages.prepare import Prepared
+from neural_foundation.pipeline.stages.quarantine import in_quarantine, quarantined
 
 pq = pytest.importorskip("pyarrow.parquet")
 
@@ -110,6 +111,94 @@ def test_a_file_that_came_back_is_prepared(folder: Path, tmp_path: Path) -> None
     done, data = made(folder, tmp_path / "run")
     assert not data.quarantined
     assert all(t.output() is not None for t in done.tasks)
+
+
+def brainvision(folder: Path) -> list[Path]:
+    """Write four recordings of a header, samples and markers each; return the files of samples."""
+    made = []
+    for k in range(4):
+        stem = folder / f"s{k}_a"
+        header = ["Brain Vision Data Exchange Header File Version 1.0", "[Common Infos]", "DataFile=$b.eeg"]
+        header += ["MarkerFile=$b.vmrk", "DataFormat=BINARY", "DataOrientation=MULTIPLEXED", "NumberOfChannels=1"]
+        header += [
+            "SamplingInterval=10000",
+            "[Binary Infos]",
+            "BinaryFormat=INT_16",
+            "[Channel Infos]",
+            "Ch1=Cz,,0.1,uV",
+        ]
+        folder.mkdir(exist_ok=True)
+        stem.with_suffix(".vhdr").write_text("\n".join(header) + "\n")
+        markers = ["Brain Vision Data Exchange Marker File, Version 1.0", "[Common Infos]", "DataFile=$b.eeg"]
+        markers += ["[Marker Infos]", "Mk1=Stimulus,go,101,200,0", "Mk2=Stimulus,rest,501,200,0"]
+        stem.with_suffix(".vmrk").write_text("\n".join(markers) + "\n")
+        made.append(stem.with_suffix(".eeg"))
+        made[-1].write_bytes(bytes(2 * 1000))
+    return made
+
+
+def own(folder: Path, root: Path, **split: Any) -> Plan:
+    dataset = {"kind": "recordings", "path": str(folder), "events": {"Stimulus/go": "go", "Stimulus/rest": "rest"}}
+    stages: dict[str, Any] = {
+        "prepare": {"kind": "prepare", "dataset": dataset, "windows": {"length_s": 1.0}, "quarantine": True},
+        "split": {"kind": "split", "inputs": {"data": "prepare"}, "folds": 2, "validation": 0, **split},
+    }
+    return make_plan(check(apply({"name": "own", "stages": stages}, {})), root)
+
+
+def test_what_lies_beside_a_file_decides_too(tmp_path: Path) -> None:
+    samples = brainvision(tmp_path / "data")[3]
+    kept = samples.read_bytes()
+    samples.unlink()
+    first = own(tmp_path / "data", tmp_path / "run")
+    run(first)
+    assert [b["recording"] for b in bad_of(first)] == ["s3_a"]
+    samples.write_bytes(kept)
+    second = own(tmp_path / "data", tmp_path / "run")
+    assert len(run(second).made) == 2, "the recording, and the split that knows of it"
+    assert not bad_of(second)
+
+
+def bad_of(done: Plan) -> tuple[dict[str, str], ...]:
+    return quarantined([o for t in done.of_stage("prepare") if (o := t.output()) is not None])
+
+
+def test_who_is_to_be_held_out_and_lies_in_quarantine_is_said(tmp_path: Path) -> None:
+    brainvision(tmp_path / "data")[3].unlink()
+    with pytest.raises(DataError, match=r"subjects names 's3', but 1 recording is in quarantine and left out: s3_a"):
+        run(own(tmp_path / "data", tmp_path / "run", subjects=["s3"]))
+
+
+@pytest.mark.parametrize("error", [MemoryError(), OSError(errno.EIO, "Input/output error")])
+def test_a_machine_that_fails_for_a_moment_is_no_bad_recording(
+    error: Exception, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: Any, **__: Any) -> Any:
+        raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr("pyarrow.parquet.ParquetFile", fails)
+        with pytest.raises(RecordingError, match="the Parquet file is damaged"):
+            run(plan(folder, tmp_path / "run"))
+    _, data = made(folder, tmp_path / "run")
+    assert not data.quarantined
+
+
+def test_what_a_single_recording_was_asked_for_is_said(folder: Path, tmp_path: Path) -> None:
+    broken = eegs(folder)[0]
+    broken.unlink()
+    done, _ = made(folder, tmp_path / "run")
+    alone = [o for t in done.of_stage("prepare") if (o := t.output()) is not None and broken.stem in o.item]
+    with pytest.raises(DataError, match=f"1 recording is in quarantine and left out: {broken.stem}.*exclude"):
+        Prepared.of(alone)
+
+
+def test_several_processes_put_aside_the_same(folder: Path, tmp_path: Path) -> None:
+    eegs(folder)[0].unlink()
+    one, two = plan(folder, tmp_path / "one"), plan(folder, tmp_path / "two")
+    run(one)
+    run(two, workers=2)
+    assert bad_of(one) == bad_of(two) != ()
 
 
 def test_without_quarantine_the_first_stops_the_run(folder: Path, tmp_path: Path) -> None:

@@ -123,7 +123,10 @@ def test_its_digest_is_that_of_its_members_and_blend(
     assert LiveModel.open(folder).digest != model.digest
 
 
-def test_a_gpu_is_refused_where_onnxruntime_knows_none(package: EnsemblePackage) -> None:
+def test_a_gpu_is_refused_where_onnxruntime_knows_none(
+    package: EnsemblePackage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CPUExecutionProvider"])
     with pytest.raises(SpecError, match="onnxruntime computes on the CPU alone"):
         LiveModel.open(package.folder, device="cuda")
 

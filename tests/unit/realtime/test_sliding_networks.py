@@ -56,27 +56,52 @@ def test_an_opened_model_slides_and_shares_its_weights(package: Package) -> None
         LiveModel.open(package.folder, device="cuda")
 
 
-def test_a_graph_of_windows_takes_a_gpu_where_onnxruntime_knows_one(
-    package: Package, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def exported(package: Package, tmp_path: Path) -> Path:
+    folder = Path(shutil.copytree(package.folder, tmp_path / "exported"))
+    export_window(package.network(), folder / WINDOW_GRAPH)
+    return folder
+
+
+def test_a_gpu_that_onnxruntime_cannot_use_is_refused(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import onnxruntime as ort
+
+    monkeypatch.setattr(ort, "get_available_providers", lambda: [CPU])
+    with pytest.raises(SpecError, match=r"onnxruntime computes on the CPU alone.*onnxruntime-gpu"):
+        LiveModel.open(exported, device="cuda")
+    monkeypatch.setattr(ort, "get_available_providers", lambda: [*GPU, CPU])
+    opened = ort.InferenceSession
+    monkeypatch.setattr(ort, "InferenceSession", lambda graph, options, providers: opened(graph, options, [CPU]))
+    with pytest.raises(SpecError, match=r"Device 'cuda:7': onnxruntime could not use it"):
+        LiveModel.open(exported, device="cuda:7")
+
+
+def test_a_graph_of_windows_takes_a_gpu_where_onnxruntime_has_one(
+    package: Package, exported: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import onnxruntime as ort
 
-    folder = Path(shutil.copytree(package.folder, tmp_path / "exported"))
-    export_window(package.network(), folder / WINDOW_GRAPH)
-    with pytest.raises(SpecError, match=r"onnxruntime computes on the CPU alone.*onnxruntime-gpu"):
-        LiveModel.open(folder, device="cuda")
-    monkeypatch.setattr(ort, "get_available_providers", lambda: [*GPU, CPU])
     asked: list[Any] = []
     opened = ort.InferenceSession
 
-    def session(graph: Path, options: Any, providers: list[Any]) -> Any:
-        asked.append(providers)
-        return opened(graph, options, providers=[CPU])
+    class Session:
+        def __init__(self, graph: Path, options: Any, providers: list[Any]) -> None:
+            asked.append(providers)
+            self.run = opened(graph, options, [CPU]).run
 
-    monkeypatch.setattr(ort, "InferenceSession", session)
-    model = LiveModel.open(folder, device="cuda:1")
-    assert asked == [[(GPU[0], {"device_id": 1}), (GPU[1], {"device_id": 1}), CPU]]
-    assert model.device == "cuda:1"
+        def get_providers(self) -> list[str]:
+            return [GPU[1], CPU]  # TensorRT is compiled in, and not installed
+
+        def get_provider_options(self) -> dict[str, dict[str, str]]:
+            return {GPU[1]: {"device_id": "0"}}
+
+    monkeypatch.setattr(ort, "get_available_providers", lambda: [*GPU, CPU])
+    monkeypatch.setattr(ort, "InferenceSession", Session)
+    model = LiveModel.open(exported, device="cuda")
+    assert asked == [[(GPU[0], {"device_id": 0}), (GPU[1], {"device_id": 0}), CPU]]
+    assert model.device == "cuda:0"
+    with pytest.raises(SpecError, match="onnxruntime could not use it"):
+        LiveModel.open(exported, device="cuda:1")  # it fell back to the first
     window = stream()[None, :, :WINDOW]
     made = model.decoder()._predict(window)  # type: ignore[attr-defined]
     np.testing.assert_allclose(made, package.predict_proba(window), atol=1e-5)

@@ -72,6 +72,9 @@ def test_a_channel_gone_silent_is_noticed_at_once_and_an_artefact_is_not() -> No
     loud = x.copy()
     loud[3, int(90 * RATE) : int(91 * RATE)] += np.float32(5e-3) * (np.arange(RATE) > RATE / 2)
     loud[:, int(94 * RATE) : int(95 * RATE)] *= 100  # the head is knocked
+    most = x.copy()
+    most[:10, int(92 * RATE) : int(93 * RATE)] *= 100  # the others are quiet beside the median
+    assert not [a for a in watched(most)[1] if a.kind == "input"]
     assert not [a for a in watched(loud)[1] if a.kind == "input"]
     silent = x.copy()
     silent[3, int(90 * RATE) :] = 0

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from ...core.errors import DataError, did_you_mean
+from ...core.errors import DataError, RecordingError, did_you_mean
 from ...core.seeds import generator
 from ..base import DatasetInfo, Item
 from ..hms_table import CLASSES, VOTES
@@ -98,10 +98,12 @@ class SimulatedHMS(Simulated):
         return self.reopen(item, folder)
 
     def reopen(self, item: Item, folder: Path) -> Session:
-        from ..hms import HMS
+        from ..hms import HMS, TRAIN
 
         reader = HMS(path=folder, spectrogram=self.spectrogram)
-        (written,) = (i for i in reader.items() if i.id == item.id)
+        written = next((i for i in reader.items() if i.id == item.id), None)
+        if written is None:
+            raise RecordingError(folder / TRAIN, f"it has no EEG '{item.id}'", remedy="Run again; it will be made anew")
         return reader.open(written, folder)
 
     def write(self, folder: Path) -> None:

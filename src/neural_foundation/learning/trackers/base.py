@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from ...core.errors import MissingExtraError
+from ...core.lineage import LOGS
 from ...core.specs import Spec
 
 WORKING = ".partial"  # a folder's name ends so while it is made
-LOGS = "logs"  # in the folder of what is fitted: what trackers write has no checksum
 
 
 class Tracker(Spec):

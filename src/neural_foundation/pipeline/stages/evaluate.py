@@ -58,9 +58,8 @@ class Evaluate(Stage):
         for name, found in confidences.items():
             scores["models"][name]["confidence"] = found
         if windows.votes is not None:
-            scores["kl"] = vote_scores(predictions, _frequencies(job, windows), job.seed, baselines=baselines)
-            for name, people in _people(job).items():
-                scores["kl"]["models"][name]["people"] = people
+            frequencies, people = _learned(job, windows)
+            scores["kl"] = vote_scores(predictions, frequencies, job.seed, baselines=baselines, people=people)
         if self.alarms is not None:
             scores["alarms"] = _alarms(self.alarms, predictions, windows, data, job.seed)
         for p in predictions:
@@ -150,24 +149,20 @@ def _numbers(output: Output, fold: Fold) -> tuple[int, int]:
     return int(fold.name) if fold.name.isdigit() else 0, int(output.manifest["facts"]["item"].get("seed", 0))
 
 
-def _frequencies(job: Job, windows: WindowSet) -> dict[tuple[str, int, int], NDArray[np.float64]]:
-    """Return how often each class was voted for in the windows that each package learned from, for `vote_scores`."""
-    found = {}
+def _learned(
+    job: Job, windows: WindowSet
+) -> tuple[dict[tuple[str, int, int], NDArray[np.float64]], dict[str, list[int]]]:
+    """Return how often each class was voted for in the windows that each package learned from, and of each model how
+    many people's labels its packages learned from, for `vote_scores`.
+    """
+    frequencies, people = {}, dict[str, list[int]]()
     for output in (*job.inputs["models"], *job.inputs.get("baselines", [])):
-        fold = Fold.model_validate(read_json(output.path("fold.json")))
+        fold, name = Fold.model_validate(read_json(output.path("fold.json"))), model_name(output)
         learned = fold.choose(windows, "train")
         assert learned.votes is not None
-        found[model_name(output), *_numbers(output, fold)] = class_frequency(learned.votes)
-    return found
-
-
-def _people(job: Job) -> dict[str, list[int]]:
-    """Return of each model the fewest and the most people whose labels one of its packages learned from."""
-    found: dict[str, list[int]] = {}
-    for output in (*job.inputs["models"], *job.inputs.get("baselines", [])):
-        fold = Fold.model_validate(read_json(output.path("fold.json")))
-        found.setdefault(model_name(output), []).append(len(fold.train))
-    return {name: [min(n), max(n)] for name, n in found.items()}
+        frequencies[name, *_numbers(output, fold)] = class_frequency(learned.votes)
+        people.setdefault(name, []).append(len(fold.train))
+    return frequencies, people
 
 
 def answers(output: Output, windows: WindowSet, said: Predictions) -> tuple[Answers, Along | None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from ...core.errors import DataError, one_of
+from ...core.errors import DataError, RecordingError, one_of
 from ...core.kinds import of
 from ...core.lineage import Output
 from ...core.progress import Progress
@@ -23,6 +23,7 @@ from ...core.stream import Chunk, Transducer
 from ...datasets.base import Item as Recording
 from ...datasets.table import DATASETS
 from ...recordings import Session, Signal, write_session
+from ...recordings.beside import parts
 from ...recordings.interval_table import facts_of
 from ...sampling.windows import Windows, WindowSet, labelled
 from ...signals.base import SignalOp
@@ -31,12 +32,11 @@ from ...signals.source import begun
 from ...signals.table import SIGNALS
 from ..stage import Item, Job
 from .listed import OfRecordings
+from .quarantine import QUARANTINED, checked, in_quarantine, passing
 
 BLOCK_S = 10.0
 PIECE_VALUES = 1 << 17  # that a chain is given at once, so that they stay in the cache from part to part
 VOTES = "votes.npz"
-QUARANTINED = "quarantined.json"
-MOST_QUARANTINED, MOST_NAMED = 0.5, 8
 SOURCE = "source.json"  # where the raw files lie on this machine, so it has no checksum
 
 
@@ -62,16 +62,24 @@ class Prepare(OfRecordings):
     def raw_files(self, item: Item) -> Sequence[Path]:
         if not self.quarantine:
             return super().raw_files(item)
+        try:
+            files = super().raw_files(item)
+        except RecordingError:
+            files = [part for file in self.recording(item).files for part in parts(file)]
         # what is not there, or may not be read, has no content for a key; `run` says so
-        return [f for f in self.recording(item).files if os.access(f, os.R_OK)]
+        return [f for f in files if os.access(f, os.R_OK)]
 
     def run(self, job: Job) -> None:
         try:
             self._prepare(job)
         except DataError as error:
-            if not self.quarantine:
+            if not self.quarantine or self._stops(error):
                 raise
             self._put_aside(job, error)
+
+    def _stops(self, error: DataError) -> bool:
+        """Return whether an error stops the run all the same: what is put aside waits until its files change."""
+        return passing(error)
 
     def _put_aside(self, job: Job, error: DataError) -> None:
         recording = self.recording(job.item)
@@ -79,15 +87,15 @@ class Prepare(OfRecordings):
         job.folder.mkdir()
         job.subjects.add(recording.subject)
         job.measured.clear()
-        said = {"recording": recording.id, "error": type(error).__name__, "reason": self._reason(error, recording)}
-        write_json(job.folder / QUARANTINED, said)
+        said = {"error": type(error).__name__, "reason": self._reason(error, recording, job)}
+        write_json(job.folder / QUARANTINED, {"recording": recording.id, "subject": recording.subject} | said)
 
-    def _reason(self, error: DataError, recording: Recording) -> str:
+    def _reason(self, error: DataError, recording: Recording, job: Job) -> str:
         """Return the reason without the folders that the files lie in on this machine."""
         said = str(error)
         for file in recording.files:
             said = said.replace(str(file), file.name)
-        return said
+        return said.replace(f"{job.folder}{os.sep}", "")
 
     def _prepare(self, job: Job) -> None:
         recording = self.recording(job.item)
@@ -208,12 +216,8 @@ class Prepared:
 
     @classmethod
     def of(cls, outputs: Sequence[Output]) -> Prepared:
-        """Return what some prepare outputs hold; DataError where more than half of them hold no recording."""
-        good = tuple(o for o in outputs if not o.path(QUARANTINED).exists())
-        bad = quarantined(outputs)
-        if len(bad) > MOST_QUARANTINED * len(outputs):
-            given = f"{len(bad)} of {len(outputs)} recordings cannot be used. The first: {bad[0]['reason']}"
-            raise DataError(given, allowed="up to half", remedy="Check the folder, and whether the copy is complete")
+        """Return what some prepare outputs hold; DataError where `checked` raises."""
+        good, bad = checked(outputs)
         return cls(good, tuple(read_json(o.path("prepared.json")) for o in good), bad)
 
     @property
@@ -273,19 +277,6 @@ class Prepared:
     def of_subject(self, subject: str) -> list[tuple[Output, dict[str, Any]]]:
         """Return outputs and facts of one subject's recordings."""
         return [(o, f) for o, f in zip(self.outputs, self.facts, strict=True) if f["subject"] == subject]
-
-
-def quarantined(outputs: Sequence[Output]) -> tuple[dict[str, str], ...]:
-    """Return recording, error and reason of each output of `prepare` that holds no recording."""
-    return tuple(read_json(o.path(QUARANTINED)) for o in outputs if o.path(QUARANTINED).exists())
-
-
-def in_quarantine(bad: Sequence[Mapping[str, str]]) -> str:
-    """Return in words which recordings are left out, and why."""
-    named = "; ".join(f"{b['recording']} ({b['reason'].splitlines()[0]})" for b in bad[:MOST_NAMED])
-    more = f"; and {len(bad) - MOST_NAMED} more" if len(bad) > MOST_NAMED else ""
-    what = "1 recording is" if len(bad) == 1 else f"{len(bad)} recordings are"
-    return f"{what} in quarantine and left out: {named}{more}."
 
 
 def raw_session(output: Output, facts: dict[str, Any]) -> Session:

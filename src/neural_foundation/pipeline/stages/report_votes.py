@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from ...core.errors import DataError
 from ...core.lineage import Output
 from ...core.store import load_arrays, read_json
 from ..stage import Job, Port, Stage
@@ -73,7 +74,7 @@ class ReportVotes(Stage):
             prepared=sources.of(data.outputs[0]),
             deployed=read_json(exported.path(BENCHMARK)) if exported else None,
             exported=sources.of(exported) if exported else None,
-            gain=read_json(gain.path("scores.json")) if gain else None,
+            gain=_gain(job, gain) if gain else None,
             gained=sources.of(gain) if gain else None,
         )
         write_vote_report(job.folder / "report.html", report)
@@ -102,6 +103,18 @@ class ReportVotes(Stage):
                 replace(example, **evidence(job.inputs.get("explained", []), window, example, value["classes"]))
             )
         return tuple(made)
+
+
+def _gain(job: Job, output: Output) -> dict[str, Any]:
+    """Return scores of pre-trained models and those from scratch; DataError where they are none."""
+    made: dict[str, Any] = read_json(output.path("scores.json"))
+    if "kl" not in made or not made["baselines"]:
+        raise DataError(
+            f"Stage '{job.stage}': inputs.gain holds no models beside others from scratch, judged by votes",
+            allowed="scores of data with votes, whose baselines are those from scratch",
+            remedy="Give the stage of 'evaluate' its baselines, or leave out inputs.gain",
+        )
+    return made
 
 
 def choose(

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from ...core.errors import DataError
+from ...core.errors import DataError, one_of
 from ...core.lineage import Output
 from ...core.seeds import generator
 from ...core.specs import Spec
@@ -15,6 +15,7 @@ from ...evaluation.protocols import hold_out, within
 from ...sampling.windows import WindowSet
 from ..stage import Job, Port, Stage
 from .prepare import Prepared
+from .quarantine import in_quarantine
 
 Role = Literal["train", "validation", "test"]
 
@@ -76,7 +77,10 @@ class Split(Stage):
         return ["named"] if self.subjects else [str(k) for k in range(self.folds)]
 
     def run(self, job: Job) -> None:
-        everybody = Prepared.of(job.inputs["data"]).subjects
+        data = Prepared.of(job.inputs["data"])
+        everybody = data.subjects
+        if bad := [b for b in data.quarantined if b["subject"] in set(self.subjects) - set(everybody)]:
+            raise DataError(f"subjects names {one_of(sorted({b['subject'] for b in bad}))}, but {in_quarantine(bad)}")
         folds = self._blocks(everybody) if self.hold_out == "block" else self._subjects(everybody, job.seed)
         job.subjects.update(everybody)
         write_json(job.folder / "split.json", [f.model_dump(mode="json") for f in folds])
