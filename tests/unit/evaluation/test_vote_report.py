@@ -152,7 +152,7 @@ def test_what_was_exported_is_shown_with_size_and_latency(report: VoteReport) ->
     text = page(made)
     assert "takes 21.0\xa0ms in the median, by 6 packages" in text
     assert "net&lt;1&gt;, fold-1: 8 bits not kept, 0.02 nats more." in text
-    assert "1.25 MB" in text
+    assert "1.25\xa0MB" in text
     assert "2 of 3" in text
     assert "net<1>" not in text
 

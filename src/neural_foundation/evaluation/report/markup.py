@@ -119,7 +119,8 @@ def duration(seconds: float, digits: int = 3) -> str:
 
 def size(n_bytes: float) -> str:
     """Return a file's size for people, in decimal units."""
-    return f"{n_bytes / 1e6:.2f} MB" if n_bytes >= 1e6 else f"{n_bytes / 1e3:.1f} kB"
+    scale, unit = (1e6, "MB") if n_bytes >= 1e6 else (1e3, "kB")
+    return f"{significant(n_bytes / scale)}\N{NO-BREAK SPACE}{unit}"
 
 
 def budget(seconds: float) -> str:

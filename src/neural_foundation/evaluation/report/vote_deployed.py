@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,7 +13,7 @@ from .svg import NARROW, Scale
 from .vote_content import VoteReport
 from .vote_scores import Row, panel
 
-FORMS = {"onnx": "ONNX", "int8": "ONNX, 8 bits", "features": "features", "step": "step of a stream", "arrays": "torch"}
+FORMS = {"onnx": "ONNX", "int8": "ONNX, 8 bits", "features": "features", "step": "step of a stream", "arrays": "no graph"}
 
 
 def section(report: VoteReport) -> Drawn | None:
@@ -23,7 +24,7 @@ def section(report: VoteReport) -> Drawn | None:
     rows = [*found["rows"], {"member": "all", "form": "as served", **found["decision"]}]
     panels = [
         _panel("one window, one thread", "median and 95th percentile", rows, "median_ms", "p95_ms", _ms),
-        _panel("size of a file", "bytes", rows, "n_bytes", "n_bytes", size),
+        _panel("size", "of one package", rows, "n_bytes", "n_bytes", size),
     ]
     whole = found["decision"]
     text = f"A decision on {found['window_s']:g} s takes {_ms(whole['median_ms'])} in the median, by "
@@ -47,7 +48,7 @@ def _panel(
         estimate = Estimate(row[low], row[low], row[high])
         style = (0, "main") if whole else (1, "open s1")
         drawn.append(Row(_name(row), estimate, form(row[low]), style, strong=whole))
-    return panel(title, axis, drawn, x, form, None)
+    return panel(title, axis, drawn, x, lambda v: form(v) if math.log10(v) % 1 == 0 else "", None)
 
 
 def _name(row: Mapping[str, Any]) -> str:
