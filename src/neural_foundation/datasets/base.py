@@ -32,7 +32,7 @@ class DatasetInfo:
 
     n_subjects : how many the published set has (a copy may hold fewer). sfreq, n_chans : what its files hold;
     None where that depends on the files or on the settings. note : what a user of it must know. files : how the files
-    that it reads are named, below the folder of the dataset.
+    that it reads are named, below the folder of the dataset. group : what a `subject` of it is, in the singular.
     """
 
     title: str
@@ -44,6 +44,7 @@ class DatasetInfo:
     n_chans: int | None = None
     note: str = ""
     files: str = ""
+    group: str = "subject"
 
 
 @dataclass(frozen=True)

@@ -183,6 +183,7 @@ class Bonn(Segments):
             "by the electrodes, too. The files state no unit; microvolts are assumed."
         ),
         files="bonn.zip (A_Z/Z001.txt to E_S/S100.txt), as it is",
+        group="part",
     )
 
     @property
@@ -229,6 +230,7 @@ class Delhi(Segments):
         n_chans=1,
         note=f"{NO_SUBJECTS} The files state no unit; microvolts are assumed.",
         files="delhi.zip (ictal/ictal1.mat to preictal/preictal50.mat), as it is",
+        group="part",
     )
 
     @property

@@ -13,7 +13,9 @@ from neural_foundation.core.errors import DataError, SpecError
 from neural_foundation.core.lineage import Output
 from neural_foundation.core.specs import SignalSpec
 from neural_foundation.core.store import read_json, write_json
+from neural_foundation.datasets.bonn_delhi import Bonn
 from neural_foundation.datasets.table import DATASETS
+from neural_foundation.evaluation.report.terminal import terminal_table
 from neural_foundation.evaluation.scores import Predictions
 from neural_foundation.pipeline.plan import Plan, make_plan
 from neural_foundation.pipeline.recipe import apply, check
@@ -253,6 +255,11 @@ class TestReport:
         shown = held_out_scores(self.made(ceiling=known)).models[-1]
         assert (shown.role, shown.by_subject) == ("ceiling", (0.8, 1.0))
         assert shown.mean.value == pytest.approx(0.9)
+
+    def test_what_was_held_out_is_named_as_the_dataset_names_it(self) -> None:
+        assert terminal_table(held_out_scores(self.made())).title == "balanced accuracy, 2 held-out subjects"
+        parts = held_out_scores(self.made(group=Bonn.info.group))
+        assert terminal_table(parts).title == "balanced accuracy, 2 held-out parts"
 
     @pytest.mark.parametrize("ceiling", [None, {"subjects": {"ann": 0.8}}])
     def test_no_ceiling_otherwise(self, ceiling: Any) -> None:

@@ -13,7 +13,13 @@ from .svg import NARROW, Scale
 from .vote_content import VoteReport
 from .vote_scores import Row, panel
 
-FORMS = {"onnx": "ONNX", "int8": "ONNX, 8 bits", "features": "features", "step": "step of a stream", "arrays": "no graph"}
+FORMS = {
+    "onnx": "ONNX",
+    "int8": "ONNX, 8 bits",
+    "features": "features",
+    "step": "step of a stream",
+    "arrays": "no graph",
+}
 
 
 def section(report: VoteReport) -> Drawn | None:

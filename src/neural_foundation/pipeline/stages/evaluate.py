@@ -53,7 +53,7 @@ class Evaluate(Stage):
         baselines = sorted({model_name(o) for o in job.inputs.get("baselines", [])})
         job.subjects.update(data.subjects)
         scores = score(predictions, data.classes, job.seed, baselines=baselines, permutations=self.permutations)
-        scores["baselines"] = baselines
+        scores |= {"baselines": baselines, "group": data.dataset.get("group", "subject")}
         scores["ceiling"] = _ceiling(data)
         for name, found in confidences.items():
             scores["models"][name]["confidence"] = found

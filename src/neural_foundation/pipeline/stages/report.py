@@ -154,6 +154,7 @@ def held_out_scores(made: dict[str, Any], provenance: Provenance | None = None) 
     chance = main["chance"]
     return HeldOutScores(
         subjects=subjects,
+        group=made.get("group", "subject"),
         models=tuple(models),
         chance=Estimate(chance["mean"], 2 * chance["mean"] - chance["level_95"], chance["level_95"]),
         provenance=provenance,
