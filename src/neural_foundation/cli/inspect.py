@@ -36,10 +36,8 @@ def add(app: typer.Typer) -> None:
             counts = Counter(made.state[t.name] for t in made.of_stage(name))
             total = sum(counts.values())
             bad = len(quarantined([o for t in made.of_stage(name) if (o := t.output()) is not None]))
-            said = [(s, n) for s, n in sorted(counts.items()) if s != "fresh"] + (
-                [("in quarantine", bad)] if bad else []
-            )
-            others = ", ".join(f"{n} {s}" for s, n in said)
+            said = [(n, s) for s, n in sorted(counts.items()) if s != "fresh"] + [(bad, "in quarantine")]
+            others = ", ".join(f"{n} {s}" for n, s in said if n)
             group = f"{', '.join(made.recipe.groups_of(name)):<{width}} " if width else ""
             typer.echo(
                 f"{group}{name:<16} {counts['fresh']:>3}/{total:<3} fresh{'  (' + others + ')' if others else ''}"
