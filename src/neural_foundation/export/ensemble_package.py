@@ -1,11 +1,12 @@
 """An ensemble as one package: its members' packages as they were fitted, and what makes one decision of theirs.
 
-    package.json     what it is: the members' chain, signals, target and windows, which all of them share
+    package.json     what it is: the members' chain, signals and target, which all of them share, and its windows
     ensemble.json    the blend, the method that is deployed, and SHA-256 of each file of each member
     members/         a folder a member, a package a fold and seed in it
     card.md          for people
 
 Shapes: n windows, C channels, T samples, M members, K classes. A member's probability is the mean of its packages'.
+The windows hold those of all members: each is given the part of a window that it learned from.
 It lies in this room and not among the models since a blend is part of `evaluation`, where it is learned.
 """
 
@@ -32,7 +33,7 @@ from ..models.reference import REFERENCE
 
 if TYPE_CHECKING:
     from ..evaluation.ensembling import Blend
-    from ..sampling.windows import WindowSet
+    from ..sampling.windows import Windows, WindowSet
 
 ENSEMBLE, MEMBERS = "ensemble.json", "members"
 DECISIVE = (FACTS, WEIGHTS, GRAPH, WINDOW_GRAPH, REFERENCE)  # what of a package decides what it says
@@ -178,7 +179,11 @@ class EnsemblePackage(Package):
 
     def each(self, signal: NDArray[np.float32], *, batch: int = 64) -> Floats:
         """Return what each member says of windows (n, C, T): (n, M, K)."""
-        return self._each(lambda package: package.predict_proba(signal, batch=batch))
+        return self._each(lambda package: package.predict_proba(signal[..., self.part(package)], batch=batch))
+
+    def part(self, package: Package) -> slice:
+        """Return the samples of a window (n, C, T) that a member's package decides on."""
+        return self.facts.windows.samples(package.facts.windows, self.facts.signal.sfreq)
 
     def joined(self, each: Floats) -> Floats:
         """Return the ensemble's probabilities (n, K) of its members' (n, M, K)."""
@@ -218,14 +223,14 @@ class JoinedPredict:
     def __init__(self, package: EnsemblePackage, predictor: Callable[[Package], Predict]) -> None:
         self.package = package
         self.n_members = len(package.members)
-        self._predict = [[predictor(p) for p in packages] for packages in package.members]
+        self._predict = [[(predictor(p), package.part(p)) for p in packages] for packages in package.members]
 
     def __call__(self, windows: NDArray[np.float32]) -> Floats:
         return self.package.joined(self.each(windows))
 
     def each(self, windows: NDArray[np.float32]) -> Floats:
         """Return what each member says (n, M, K); DataError where one cannot decide."""
-        return _together([[partial(p, windows) for p in packages] for packages in self._predict])
+        return _together([[partial(p, windows[..., part]) for p, part in packages] for packages in self._predict])
 
 
 def _together(members: Sequence[Sequence[Callable[[], Floats]]]) -> Floats:
@@ -249,12 +254,15 @@ def open_package(folder: Path | str) -> Package:
 
 
 def check_shared(packages: Sequence[Package], facts: Facts | None = None) -> None:
-    """Raise PackageError unless packages take the same raw signal through one chain to the same windows and classes."""
-    first = facts or packages[0].facts
+    """Raise PackageError unless packages take the same raw signal through one chain to windows and one target.
+
+    facts : of the ensemble, whose windows must hold those of each package.
+    """
+    first = facts or packages[0].facts.model_copy(update={"windows": covering(packages)})
     if first.target is None or not first.target.classes:
         raise PackageError(f"{packages[0].folder} does not decide between classes")
     for package in packages:
-        other = package.facts
+        other = package.facts.model_copy(update={"windows": _widened(package.facts.windows, first.windows)})
         differs = [name for name in SHARED if getattr(other, name) != getattr(first, name)]
         if differs:
             given = f"'{other.name}' in {package.folder} has another {differs[0]} than '{first.name}': " + _short(
@@ -266,6 +274,19 @@ def check_shared(packages: Sequence[Package], facts: Facts | None = None) -> Non
                 f"'{other.name}' carries its state along a stream, and an ensemble decides on windows",
                 allowed="context: trial",
             )
+
+
+def covering(packages: Sequence[Package]) -> Windows:
+    """Return the windows that hold those of all packages, from the earliest start to the latest end."""
+    every = [p.facts.windows for p in packages]
+    start, end = min(w.start_s for w in every), max(w.end_s for w in every)
+    return every[0].model_copy(update={"start_s": start, "length_s": end - start})
+
+
+def _widened(part: Windows, whole: Windows) -> Windows:
+    """Return the windows `part` is of, if it lies in `whole` and differs in nothing else; else something else."""
+    inside = part.start_s >= whole.start_s and part.end_s <= whole.end_s
+    return part.model_copy(update={"start_s": whole.start_s, "length_s": whole.length_s}) if inside else part
 
 
 def _short(one: Any, other: Any) -> str:

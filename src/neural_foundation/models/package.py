@@ -138,8 +138,10 @@ class Package:
     def decide(self, windows: WindowSet, *, batch: int = 64) -> NDArray[np.float64]:
         """Return probabilities (n, n_classes) for windows, each after what its recording held before it.
 
+        Where the model learned from a part of such windows, it is given that part.
         batch : windows that are in memory at once.
         """
+        windows = windows.within(self.facts.windows)
         if self.facts.model.family == "estimator":
             estimator, n = self.estimator(), len(windows)
             parts = [np.arange(at, min(at + batch, n)) for at in range(0, max(n, 1), batch)]
@@ -152,7 +154,7 @@ class Package:
         """
         if self.whole_windows:
             raise PackageError(f"{self.folder} decides on whole windows", allowed="a network that streams")
-        network = self.network()
+        network, windows = self.network(), windows.within(self.facts.windows)
         made = self._decide_on(network, windows, batch, first=0)
         return made, (1 + np.arange(made.shape[1])) * network.hop / self.facts.signal.sfreq
 

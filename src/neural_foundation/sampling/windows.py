@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
-from ..core.errors import DataError, SignalMismatchError, one_of
+from ..core.errors import DataError, SignalMismatchError, SpecError, one_of
 from ..core.specs import SignalSpec, Spec
 from ..core.store import load_arrays
 from ..recordings import Session, Signal, read
@@ -51,6 +51,11 @@ class Windows(Spec):
             if n not in ("past_s", "least_valid") or getattr(self, n) != fields[n].default
         }
 
+    @property
+    def end_s(self) -> float:
+        """Seconds after a trial's onset at which its first window ends."""
+        return self.start_s + self.length_s
+
     def starts(self, onset_s: float, end_s: float) -> list[float]:
         """Return the start of each window of a trial, in seconds; none where the first does not fit."""
         first, tolerance = onset_s + self.start_s, 1e-6
@@ -58,6 +63,23 @@ class Windows(Spec):
         if room < 0:
             return []
         return [first] if self.hop_s is None else [first + k * self.hop_s for k in range(int(room / self.hop_s) + 1)]
+
+    def spanning(self, start_s: float, end_s: float) -> Windows:
+        """Return the windows that have, of each of these, what lies between two times after the trial's onset.
+
+        SpecError unless they are times of this window, in order.
+        """
+        tolerance = 1e-6
+        if not self.start_s - tolerance <= start_s < end_s <= self.end_s + tolerance:
+            given = f"Windows from {self.start_s:g} to {self.end_s:g} s do not hold {start_s:g} to {end_s:g} s"
+            raise SpecError(given, allowed="a start and a later end within the window, in seconds after the onset")
+        return self.model_copy(update={"start_s": start_s, "length_s": end_s - start_s})
+
+    def samples(self, part: Windows, sfreq: float) -> slice:
+        """Return where in one of these windows the samples of a `part` of it lie; SpecError where it is no part."""
+        self.spanning(part.start_s, part.end_s)
+        first = round((part.start_s - self.start_s) * sfreq)
+        return slice(first, first + round(part.length_s * sfreq))
 
 
 @dataclass(frozen=True)
@@ -67,7 +89,8 @@ class WindowSet:
     target : class index, -1 where unlabelled. trial : running number of the trial in its session.
     start : first sample in the recording; file : index into `paths`.
     votes : (n, K) how many experts chose each class, None where there are none. zero_invalid : whether samples that
-    cannot be trusted are zero in what `load` gives; else they are what the file holds.
+    cannot be trusted are zero in what `load` gives; else they are what the file holds. cut : how they lie in trials,
+    None where they were not cut from trials.
     """
 
     spec: SignalSpec
@@ -81,6 +104,7 @@ class WindowSet:
     session: Labels
     votes: NDArray[np.float32] | None = None
     zero_invalid: bool = False
+    cut: Windows | None = None
 
     def __len__(self) -> int:
         return len(self.start)
@@ -95,6 +119,15 @@ class WindowSet:
     def of_subjects(self, subjects: Sequence[str]) -> WindowSet:
         """Return the windows of some subjects."""
         return self.select(np.isin(self.subject, list(subjects)))
+
+    def samples(self, part: Windows) -> slice:
+        """Return where in each window a part of it lies; SpecError where it does not. All, if not cut from trials."""
+        return slice(0, self.n_times) if self.cut is None else self.cut.samples(part, self.spec.sfreq)
+
+    def within(self, part: Windows) -> WindowSet:
+        """Return that part of each window; raises what `samples` raises."""
+        at = self.samples(part)
+        return replace(self, start=self.start + at.start, n_times=at.stop - at.start, cut=self.cut and part)
 
     def source(self, subjects: Sequence[str], memory_bytes: int) -> Source:
         """Return what reads batches, of these training subjects; signals that fit into `memory_bytes` are kept."""
@@ -151,7 +184,7 @@ def labelled(
             allowed=f"at least two of {one_of(classes)}",
             remedy="Check the dataset's events",
         )
-    made = _window_set(spec, windows, paths, rows)
+    made = replace(_window_set(spec, windows, paths, rows), cut=windows)
     return made if votes is None else replace(made, votes=_votes(votes, made, len(classes)))
 
 

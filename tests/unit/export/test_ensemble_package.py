@@ -20,6 +20,7 @@ from neural_foundation.export.ensemble_package import (
     EnsemblePackage,
     JoinedPredict,
     check_shared,
+    covering,
     open_package,
 )
 from neural_foundation.models.package import WINDOW_GRAPH, Package, save
@@ -89,6 +90,20 @@ def test_members_decide_each_in_its_way(package: EnsemblePackage, monkeypatch: p
     monkeypatch.setattr(Package, "decide", decide)
     np.testing.assert_allclose(package.decide(Half()), package.predict_proba(WINDOWS), atol=1e-12)  # type: ignore[arg-type]
     assert asked == ["band_power", "band_power", "boosted_trees", "resnet_gru"]
+
+
+def test_windows_that_end_apart_are_those_of_the_whole_ensemble(package: EnsemblePackage, tmp_path: Path) -> None:
+    (first, _), _, _ = package.members
+    made = []
+    for name, start, end in (("early", 0.0, 1.0), ("late", 0.5, 2.5)):
+        windows = first.facts.windows.model_copy(update={"start_s": start, "length_s": end - start})
+        made.append(save(tmp_path / name, first.facts.model_copy(update={"windows": windows}), {"x": np.zeros(1)}))
+    whole = covering(made)
+    assert (whole.start_s, whole.end_s) == (0.0, 2.5)
+    check_shared(made)
+    check_shared(made, first.facts.model_copy(update={"windows": whole}))
+    with pytest.raises(PackageError, match="late has another windows than"):
+        check_shared(made, made[0].facts)
 
 
 def test_weights_are_read_once_for_many_windows(package: EnsemblePackage) -> None:
@@ -172,7 +187,7 @@ def test_members_share_one_chain_and_signal(package: EnsemblePackage, tmp_path: 
         "chain": ({"chain": (narrow, *facts.chain[1:])}, "another chain than 'bands': .*low_hz.*5.*low_hz.*2"),
         "shorter": ({"chain": facts.chain[:1]}, "another chain .*: nothing against"),
         "raw": ({"raw": facts.raw.model_copy(update={"sfreq": 200.0})}, "another raw .*200"),
-        "windows": ({"windows": facts.windows.model_copy(update={"length_s": 1.0})}, "another windows .*1.0"),
+        "windows": ({"windows": facts.windows.model_copy(update={"hop_s": 0.7})}, "another windows .*0.7"),
         "stream": ({"model": facts.model.model_copy(update={"context": "stream"})}, "carries its state"),
     }
     for fields, words in changes.values():

@@ -16,7 +16,7 @@ from neural_foundation.core.specs import SignalSpec
 from neural_foundation.core.store import read_json, write_json
 from neural_foundation.evaluation.ensembling import Blend
 from neural_foundation.evaluation.report.markup import duration
-from neural_foundation.export.ensemble_package import ENSEMBLE, EnsemblePackage
+from neural_foundation.export.ensemble_package import ENSEMBLE, EnsemblePackage, JoinedPredict
 from neural_foundation.export.tree_graph import TREE_GRAPH
 from neural_foundation.models.package import WINDOW_GRAPH, Package
 from neural_foundation.models.packed import FACTS, WEIGHTS
@@ -30,6 +30,7 @@ from neural_foundation.pipeline.stages.export import INT8
 from neural_foundation.pipeline.stages.export_ensemble import TABLE, ExportEnsemble
 from neural_foundation.pipeline.stages.prepare import Prepared
 from neural_foundation.realtime.live_model import LiveModel
+from neural_foundation.realtime.sliding import predictor
 from neural_foundation.recordings import Intervals, write_edf
 
 pytestmark = pytest.mark.slow  # networks are fitted and exported
@@ -51,7 +52,7 @@ RECIPE: dict[str, Any] = {
             "windows": {"length_s": 1.0},
         },
         "split": {"kind": "split", "inputs": {"data": "prepare"}, "folds": 2, "validation": 0.5},
-        "trees": {**FIT, "model": TREES, "learner": "estimator"},
+        "trees": {**FIT, "span_s": [0.2, 0.9], "model": TREES, "learner": "estimator"},
         "net": {**FIT, "model": NET, "learner": GRADIENT},
         "floor": {**FIT, "model": "majority", "learner": "estimator"},
         "ensemble": {
@@ -157,6 +158,19 @@ def test_decisions_are_the_final_blends_of_the_packages_own(made: tuple[Path, Pl
     np.testing.assert_allclose(package.predict_proba(windows.load()), wanted, rtol=0, atol=1e-6)
     assert "this very mean was tested on nobody" in (tmp_path / "card.md").read_text()
     assert all("int8" not in read_json(p / "export.json") for p in (tmp_path / "members" / "net").iterdir())
+
+
+def test_a_member_is_given_the_part_of_a_window_that_it_learned_from(made: tuple[Path, Plan]) -> None:
+    package = EnsemblePackage.open(only(made[1], "export").folder)
+    (trees,), (net,) = package.members
+    assert (trees.facts.windows.start_s, trees.facts.windows.length_s) == (0.2, pytest.approx(0.7))
+    assert package.facts.windows == net.facts.windows  # the widest
+    windows = np.random.default_rng(0).normal(0, 1e-5, (3, 2, 100)).astype(np.float32)
+    wanted = np.stack([trees.predict_proba(windows[..., 20:90]), net.predict_proba(windows)], 1)
+    for each in (package.each(windows), JoinedPredict(package, predictor).each(windows)):
+        np.testing.assert_allclose(each, wanted, rtol=0, atol=1e-5)
+    windows[..., :20] += 1
+    np.testing.assert_array_equal(package.each(windows)[:, 0], wanted[:, 0] / wanted[:, 0].sum(1, keepdims=True))
 
 
 def test_it_is_served(made: tuple[Path, Plan]) -> None:

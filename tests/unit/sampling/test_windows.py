@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from neural_foundation.core.errors import DataError, SignalMismatchError
+from neural_foundation.core.errors import DataError, SignalMismatchError, SpecError
 from neural_foundation.core.specs import SignalSpec
 from neural_foundation.core.store import save_arrays
 from neural_foundation.core.stream import Chunk
@@ -47,6 +47,22 @@ def test_one_window_a_trial(tmp_path: Path) -> None:
     np.testing.assert_array_equal(
         ws.load([1])[0], np.stack([np.arange(35, 55), np.arange(135, 155)]).astype(np.float32)
     )
+
+
+def test_a_part_of_each_window(tmp_path: Path) -> None:
+    cut = Windows(start_s=-0.5, length_s=3.0, hop_s=1.0)
+    ws = labelled([recording(tmp_path / "r.h5")], cut, ["x", "y"])
+    part = ws.within(cut.spanning(0.5, 1.5))
+    assert (part.n_times, part.cut, len(part)) == (10, Windows(start_s=0.5, length_s=1.0, hop_s=1.0), len(ws))
+    np.testing.assert_array_equal(part.load(), ws.load()[..., 10:20])
+    assert ws.within(cut).start.tolist() == ws.start.tolist()
+    for start, end in ((-0.6, 1.0), (0.0, 2.6), (1.0, 1.0), (2.0, 1.0)):
+        with pytest.raises(SpecError, match=rf"^Windows from -0.5 to 2.5 s do not hold {start:g} to {end:g} s"):
+            cut.spanning(start, end)
+    with pytest.raises(SpecError, match="do not hold"):
+        part.within(cut)
+    everywhere = continuous([tmp_path / "r.h5"], 2.0, 1.0)
+    assert everywhere.within(cut).n_times == 20  # these lie in no trial
 
 
 def test_hop_cuts_as_many_as_fit(tmp_path: Path) -> None:

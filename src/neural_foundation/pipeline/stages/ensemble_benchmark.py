@@ -42,12 +42,13 @@ def measured(package: EnsemblePackage) -> dict[str, Any]:
     window, rows, gates = _window(package), list[dict[str, Any]](), dict[str, list[dict[str, Any]]]()
     for name, packages in zip(package.facts.ensemble, package.members, strict=True):
         about = {"member": name, "model": packages[0].facts.model.kind, "packages": len(packages)}
-        for form, path, call in _forms(packages[0], window):
+        part = window[..., package.part(packages[0])]
+        for form, path, call in _forms(packages[0], part):
             rows.append({**about, "form": form, "n_bytes": path and path.stat().st_size, **_timed(call)})
         gate = [said for p in packages if (said := _gate(p))]
         if gate:
             gates[name] = gate
-            rows.append({**about, "form": "int8", **_of_kept(packages, window), **_summed(gate)})
+            rows.append({**about, "form": "int8", **_of_kept(packages, part), **_summed(gate)})
     decide = predictor(package)
     decision = _timed(lambda: decide(window))
     return {

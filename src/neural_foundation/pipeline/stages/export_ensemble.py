@@ -11,7 +11,7 @@ from pydantic import Field
 from ...core.errors import DataError, PackageError, SpecError, one_of
 from ...core.lineage import Output
 from ...core.store import load_arrays, read_json, write_bytes, write_json
-from ...export.ensemble_package import MEMBERS, EnsembleFacts, check_shared, save_ensemble
+from ...export.ensemble_package import MEMBERS, EnsembleFacts, check_shared, covering, save_ensemble
 from ...models.package import Package
 from ...models.packed import CARD
 from ..stage import Item, Job, Port, Stage
@@ -143,7 +143,7 @@ def facts_of(opened: Mapping[str, Sequence[Package]], job: Job, task: str, value
         raw=first.raw,
         signal=first.signal,
         target=first.target,
-        windows=first.windows,
+        windows=covering(every),
         subjects=tuple(sorted(job.subjects)),
         name=job.stage,
         task=task or job.stage,

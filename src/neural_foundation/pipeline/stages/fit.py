@@ -33,6 +33,9 @@ class Fit(Stage):
     model: of(MODELS, ModelSpec) | None = Field(None, description="left out where 'start' brings one")  # type: ignore[valid-type]
     learner: of(LEARNERS, Learner)  # type: ignore[valid-type]
     windows: Windows | None = Field(None, description="for learning without labels: cut over whole recordings")
+    span_s: tuple[float, float] | None = Field(
+        None, description="the model sees this part of the prepared windows, in seconds after the onset; None: all"
+    )
     task: str = Field("", description="the name that a decoder of this model is asked for by")
     train_subjects: int | None = Field(None, ge=1, description="use only so many of the training subjects")
 
@@ -40,6 +43,12 @@ class Fit(Stage):
     version: ClassVar[int] = 3
     gives: ClassVar[str] = "Package"
     resumes: ClassVar[bool] = True
+
+    @model_validator(mode="after")
+    def _of_trials(self) -> Fit:
+        if self.windows is not None and self.span_s is not None:
+            raise ValueError("span_s is a part of the windows of trials, and 'windows' are cut over whole recordings")
+        return self
 
     @model_validator(mode="after")
     def _in_order(self) -> Fit:
@@ -130,8 +139,8 @@ class Fit(Stage):
             every = continuous(paths, cut.length_s, hop_s, least_valid=cut.least_valid)
             target = None
         else:
-            cut = data.windows
-            every = data.labelled()
+            cut = data.windows.spanning(*self.span_s) if self.span_s else data.windows
+            every = data.labelled().within(cut)
             target = TargetSpec(classes=data.classes)
         train, validation = fold.choose(every, "train"), fold.choose(every, "validation")
         if not len(train):

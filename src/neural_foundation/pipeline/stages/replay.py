@@ -44,7 +44,8 @@ class Replay(Stage):
         subject = self._subject(fold)
         job.subjects.add(subject)
         prepared, facts = data.of_subject(subject)[0]
-        windows = labelled([prepared.path("session.h5")], data.windows, data.classes, one_class="allow")
+        every = labelled([prepared.path("session.h5")], data.windows, data.classes, one_class="allow")
+        windows = every.within(package.facts.windows)
         kept = apart(windows.start, windows.n_times)
         windows = windows.select(kept)
         onsets = windows.start / windows.spec.sfreq
@@ -61,7 +62,7 @@ class Replay(Stage):
             "probability": probability,
             "valid": valid,
             "onset_s": onsets,
-            "end_s": onsets + data.windows.length_s,
+            "end_s": onsets + package.facts.windows.length_s,
             "target": windows.target,
             "final": final,
         }

@@ -155,10 +155,11 @@ def evidence(
     mine = [o for o in outputs if str(window.subject[0]) in read_json(o.path("fold.json"))["test"]]
     if not mine:
         return {}
-    packages, signal = [Package.open(o.folder) for o in mine], window.load()[0]
+    opened, signal = [Package.open(o.folder) for o in mine], window.load()[0]
+    packages = [(p, window.samples(p.facts.windows)) for p in opened]
 
     def predict(parts: NDArray[np.float32]) -> Array:
-        return np.asarray(np.mean([p.predict_proba(parts) for p in packages], axis=0))
+        return np.asarray(np.mean([p.predict_proba(parts[..., at]) for p, at in packages], axis=0))
 
     answer = int(predict(signal[None])[0].argmax())
     first, last = (round(s * window.spec.sfreq) for s in example.labelled_s)
