@@ -31,6 +31,7 @@ from .core.errors import (
 )
 from .core.specs import SignalSpec
 from .core.stream import Chunk
+from .export.ensemble_package import open_package
 from .models.package import GRAPH, Package, channel_list
 from .realtime.decoder import LiveDecoder, StreamDecoder
 from .realtime.live_stream import LiveStream
@@ -55,25 +56,25 @@ class Decision:
 
 
 class NeuralFoundationModel:
-    """A trained model, opened from a package."""
+    """A trained model, opened from a package, or several that decide together, opened from an ensemble."""
 
     def __init__(self, package: Package) -> None:
         self.package = package
 
     @classmethod
     def from_pretrained(cls, path_or_hub_id: str | Path) -> NeuralFoundationModel:
-        """Open a package folder, or one on the Hugging Face hub (`owner/name`; needs the extra 'hub').
+        """Open a package's or an ensemble's folder, or one on the Hugging Face hub (`owner/name`; needs 'hub').
 
         PackageError says what is missing or wrong. Packages are data: nothing in them is ever executed.
         """
         path = Path(path_or_hub_id)
         if path.exists():
-            return cls(Package.open(path))
+            return cls(open_package(path))
         if _like_hub_id(path_or_hub_id):
-            return cls(Package.open(_from_hub(str(path_or_hub_id))))
+            return cls(open_package(_from_hub(str(path_or_hub_id))))
         raise PackageError(
             f"There is no package at {path_or_hub_id}",
-            allowed="a folder that a 'fit' or 'export' stage wrote, or owner/name on the hub",
+            allowed="a folder that a 'fit', 'export' or 'export_ensemble' stage wrote, or owner/name on the hub",
         )
 
     @property

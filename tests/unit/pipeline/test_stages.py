@@ -177,6 +177,8 @@ class TestFewerSubjects:
         assert len({self.FOLD.with_train_subjects(3, seed=s).train for s in range(8)}) > 1
 
     def test_more_than_there_are_is_an_error(self) -> None:
+        assert self.FOLD.with_train_subjects(0.5, seed=3) == self.FOLD.with_train_subjects(3, seed=3)
+        assert len(self.FOLD.with_train_subjects(0.01, seed=3).train) == 1
         with pytest.raises(DataError, match="Fold '0' has 6 training subjects, fewer than train_subjects: 7"):
             self.FOLD.with_train_subjects(7, seed=0)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+Some = Annotated[int, Field(ge=1)] | Annotated[float, Field(gt=0, lt=1)]
+
+
 class Fit(Stage):
     """Fit a model to the training subjects of a fold (to all, without a split)."""
 
@@ -37,7 +40,7 @@ class Fit(Stage):
         None, description="the model sees this part of the prepared windows, in seconds after the onset; None: all"
     )
     task: str = Field("", description="the name that a decoder of this model is asked for by")
-    train_subjects: int | None = Field(None, ge=1, description="use only so many of the training subjects")
+    train_subjects: Some | None = Field(None, description="use only so many training subjects; below 1, that share")
 
     takes = {"data": Port("Prepared", many=True), "start": Port("Package", required=False)}
     version: ClassVar[int] = 3

@@ -40,8 +40,12 @@ class Fold(Spec):
         count, held_out = self.blocks
         return windows.select(getattr(within(windows.session, windows.trial, folds=count)[held_out], role))
 
-    def with_train_subjects(self, count: int, seed: int) -> Fold:
-        """Return a fold that knows the labels of only some of its training subjects, and of nobody for validation."""
+    def with_train_subjects(self, count: float, seed: int) -> Fold:
+        """Return a fold that knows the labels of only some of its training subjects, and of nobody for validation.
+
+        count : how many, or, below 1, which share of them, rounded, one or more.
+        """
+        count = int(count) if count >= 1 else max(1, round(count * len(self.train)))
         if count > len(self.train):
             raise DataError(
                 f"Fold '{self.name}' has {len(self.train)} training subjects, fewer than train_subjects: {count}"

@@ -1,0 +1,25 @@
+"""The published names take an ensemble as they take one model."""
+
+from __future__ import annotations
+
+import ensembles
+import numpy as np
+import pytest
+from small_package import signal
+
+from neural_foundation.api import NeuralFoundationModel
+from neural_foundation.core.stream import run
+from neural_foundation.realtime.sliding import SlidingDecoder
+
+
+def test_an_ensemble_decodes_a_stream(tmp_path_factory: pytest.TempPathFactory) -> None:
+    package = ensembles.shared(tmp_path_factory)
+    model = NeuralFoundationModel.from_pretrained(package.folder)
+    windows = ensembles.windows(3)
+    np.testing.assert_array_equal(model.predict_proba(windows), package.predict_proba(windows))
+    values = signal(400, 3)
+    wanted = run(SlidingDecoder(package), values).values[:, -1]
+    decision = model.get_decoder("hands").decode(values)
+    assert decision is not None
+    np.testing.assert_allclose(list(decision.probability.values()), wanted, rtol=0, atol=1e-6)
+    assert decision.label == package.facts.target.classes[int(wanted.argmax())]  # type: ignore[union-attr]
