@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from pydantic import Field
-
 from ..core.errors import DataError, RecordingError, did_you_mean, one_of
 from ..core.specs import Spec, off_key
 from .sources import Source
@@ -83,6 +81,17 @@ class Dataset(Spec):
         """Return the files whose bytes decide what `open(item)` gives; () for a generated dataset."""
         return item.files
 
+    def told(self, item: Item) -> str:
+        """Return a digest of what a table of all recordings says of this one; '' where `raw_files` say it all.
+
+        Such a table is none of the `raw_files`: a correction of one row would make every recording another one.
+        """
+        return ""
+
+    def left_out(self, item: Item) -> tuple[str, ...]:
+        """Return what of a recording `open` leaves out since it is faulty, one sentence each."""
+        return ()
+
     def reopen(self, item: Item, folder: Path) -> Session:
         """Return again what `open(item, folder)` gave, of a generated dataset its `<id>.edf`; nothing is written."""
         if self.raw_files(item):
@@ -101,8 +110,11 @@ class Files(Dataset):
     that are everybody's (a table of labels).
     """
 
-    subjects: tuple[str, ...] | None = Field(None, min_length=1, description="only these subjects; default: all found")
-    exclude: tuple[str, ...] = Field((), description="leave these subjects out")
+    # who is there says nothing of any one recording: not part of its key
+    subjects: tuple[str, ...] | None = off_key(
+        None, min_length=1, description="only these subjects; default: all found"
+    )
+    exclude: tuple[str, ...] = off_key((), description="leave these subjects out")
     folders: ClassVar[tuple[str, ...]] = ()
     source: ClassVar[Source | None] = None
     published: ClassVar[re.Pattern[str] | None] = None

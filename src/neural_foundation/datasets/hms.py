@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from ..core.errors import RecordingError, one_of
+from ..core.specs import digest
 from .base import DatasetInfo, Files, Item
-from .hms_table import CLASSES, EEG_S, SPECTROGRAM_S, VOTES, Table, check_rows, facts, table
+from .hms_table import CLASSES, EEG_S, SPECTROGRAM_S, VOTES, Table, apart, check_rows, facts, faulty, table
 from .kaggle_client import Kaggle
 from .sources import Source
 
@@ -44,6 +45,11 @@ class HMS(Files):
 
     kind: Literal["hms"] = "hms"
     spectrogram: bool = Field(True, description="give the published spectrogram beside the EEG")
+    ekg: bool = Field(False, description="give the EKG, too; a sample that any channel lacks is not valid")
+    faulty_rows: Literal["refuse", "leave_out"] = Field(
+        "refuse", description="what becomes of a recording with a row that contradicts itself or that nobody voted on"
+    )
+    apart_s: float = Field(0.0, ge=0, description="of rows whose offsets are closer than this, only the first is taken")
     folders: ClassVar[tuple[str, ...]] = ("hms-harmful-brain-activity-classification", "hms")
     source: ClassVar[Source | None] = Kaggle("hms-harmful-brain-activity-classification", TRAIN)
     published: ClassVar[re.Pattern[str] | None] = _FILE
@@ -61,7 +67,7 @@ class HMS(Files):
         sfreq=EEG_HZ,
         n_chans=len(CHANNELS),
         note=(
-            "17,089 EEGs with 106,800 overlapping labelled windows: weight or choose them, and hold out patients. "
+            "17,089 EEGs with 106,800 overlapping labelled windows: choose them by `apart_s`, and hold out patients. "
             "1 to 28 experts voted on a window; few votes are noisier. Needs the extra 'tables' (pyarrow). Kaggle "
             "gives no checksums: those of the first fetch are kept. About 26 GB."
         ),
@@ -92,6 +98,29 @@ class HMS(Files):
         patient = (rows.patients if match[1] == "eegs" else rows.patients_of_spectrograms).get(int(match[2]))
         return None if patient is None else str(patient)
 
+    def raw_files(self, item: Item) -> tuple[Path, ...]:
+        return super().raw_files(item)[:-1]  # of the table its own rows count: `told`
+
+    def told(self, item: Item) -> str:
+        rows = table(item.files[-1])
+        at = rows.rows_of[int(item.id)]
+        return digest([rows.values[list(at)].tolist(), [rows.consensus[i] for i in at]])
+
+    def left_out(self, item: Item) -> tuple[str, ...]:
+        rows = table(item.files[-1])
+        return tuple(faulty(rows, rows.rows_of[int(item.id)]).values()) if self.faulty_rows == "leave_out" else ()
+
+    def _rows(self, rows: Table, item: Item, train: Path) -> list[int]:
+        """Return which rows of an EEG are taken; RecordingError where one is faulty, or all are."""
+        at = rows.rows_of[int(item.id)]
+        bad = faulty(rows, at) if self.faulty_rows == "leave_out" else {}
+        if len(bad) == len(at):
+            given = f"no row of EEG {item.id} can be used. The first: {next(iter(bad.values()))}"
+            raise RecordingError(train, given, remedy="Correct them in their source, or leave the patient out")
+        good = [i for i in at if i not in bad]
+        check_rows(rows, good, train)
+        return apart(rows, good, self.apart_s)
+
     def _files(self, root: Path, eeg: int, spectrogram: int) -> tuple[Path, ...]:
         bands = (root / "train_spectrograms" / f"{spectrogram}.parquet",) if self.spectrogram else ()
         return root / "train_eegs" / f"{eeg}.parquet", *bands
@@ -104,10 +133,9 @@ class HMS(Files):
         self.raw_files(item)
         eeg_path, *bands, train = item.files
         rows = table(train)
-        at = rows.rows_of[int(item.id)]
-        check_rows(rows, at, train)
+        at = self._rows(rows, item, train)
         with _Opened() as opened:
-            eeg = opened.add(_eeg(eeg_path, item.subject))
+            eeg = opened.add(_eeg(eeg_path, item.subject, CHANNELS if self.ekg else CHANNELS[:-1]))
             _check_ends(rows.column("eeg_label_offset_seconds", at), EEG_S, eeg.duration_s, eeg_path, 1 / EEG_HZ)
             signals = {"eeg": eeg}
             if bands:
@@ -156,12 +184,12 @@ class _Close:
             session.close()
 
 
-def _eeg(path: Path, subject: str) -> Session:
+def _eeg(path: Path, subject: str, channels: Sequence[str]) -> Session:
     columns = _columns(path)
-    if missing := [name for name in CHANNELS if name not in columns]:
-        raise RecordingError(path, f"it has no column {one_of(missing)}", allowed=", ".join(CHANNELS), remedy=_LEAVE)
-    types = ("eeg",) * (len(CHANNELS) - 1) + ("ecg",)
-    layout = {"values": CHANNELS, "sfreq": EEG_HZ, "unit": "uV", "ch_names": CHANNELS, "ch_types": types}
+    if missing := [name for name in channels if name not in columns]:
+        raise RecordingError(path, f"it has no column {one_of(missing)}", allowed=", ".join(channels), remedy=_LEAVE)
+    types = tuple("ecg" if name == "EKG" else "eeg" for name in channels)
+    layout = {"values": channels, "sfreq": EEG_HZ, "unit": "uV", "ch_names": channels, "ch_types": types}
     return _mapped(path, {"eeg": layout}, subject)
 
 

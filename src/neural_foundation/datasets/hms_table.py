@@ -123,6 +123,21 @@ def _one_each(key: NDArray[np.float64], value: NDArray[np.float64], what: str, o
         raise RecordingError(path, given, allowed="one", remedy="Get it again")
 
 
+def faulty(rows: Table, at: Sequence[int]) -> dict[int, str]:
+    """Return what is wrong with each faulty one of some rows, in a sentence that names its line."""
+    problems = {i: _problem(rows.values[i], rows.consensus[i]) for i in at}
+    return {i: f"line {i + 2} of the table: {p[0]}" for i, p in problems.items() if p}
+
+
+def apart(rows: Table, at: Sequence[int], least_s: float) -> list[int]:
+    """Return those of some rows of an EEG, by offset, that lie `least_s` or more after the one taken before."""
+    taken: list[int] = []
+    for i, offset in zip(at, rows.column(OFFSETS[0], at).tolist(), strict=True):
+        if not taken or offset - rows.column(OFFSETS[0], [taken[-1]])[0] >= least_s - 1e-6:
+            taken.append(i)
+    return taken
+
+
 def check_rows(rows: Table, at: Sequence[int], path: Path) -> None:
     """Hold the votes of a recording against its consensus, and check its offsets; RecordingError names the line."""
     for i in at:

@@ -280,13 +280,14 @@ def covering(packages: Sequence[Package]) -> Windows:
     """Return the windows that hold those of all packages, from the earliest start to the latest end."""
     every = [p.facts.windows for p in packages]
     start, end = min(w.start_s for w in every), max(w.end_s for w in every)
-    return every[0].model_copy(update={"start_s": start, "length_s": end - start})
+    trial_end = max(w.end_s - w.past_s for w in every)  # no trial is shorter
+    return every[0].model_copy(update={"start_s": start, "length_s": end - start, "past_s": end - trial_end})
 
 
 def _widened(part: Windows, whole: Windows) -> Windows:
     """Return the windows `part` is of, if it lies in `whole` and differs in nothing else; else something else."""
     inside = part.start_s >= whole.start_s and part.end_s <= whole.end_s
-    return part.model_copy(update={"start_s": whole.start_s, "length_s": whole.length_s}) if inside else part
+    return part.model_copy(update={n: getattr(whole, n) for n in ("start_s", "length_s", "past_s")}) if inside else part
 
 
 def _short(one: Any, other: Any) -> str:

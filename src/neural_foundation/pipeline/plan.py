@@ -146,7 +146,8 @@ def _task(
         "item": item,
         "seed": seed,
         "inputs": {port: [t.key for t in found] for port, found in inputs.items()},
-        "files": {f"{k}/{p.name}": digests.of(p) for k, p in enumerate(spec.raw_files(item))},
+        "files": {f"{k}/{p.name}": digests.of(p) for k, p in enumerate(spec.raw_files(item))}
+        | ({"told": told} if (told := spec.told(item)) else {}),
     }
     key = digest(facts)
     folder = root / name / "-".join(x for x in (item_name(item), key) if x)

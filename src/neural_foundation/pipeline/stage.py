@@ -81,6 +81,10 @@ class Stage(Spec):
         """Return the values of axes that the stage picks from inputs that fan out, e.g. one fold."""
         return {}
 
+    def told(self, item: Item) -> str:
+        """Return a digest of what else than `raw_files` decides what an item gives; '' for nothing."""
+        return ""
+
     def raw_files(self, item: Item) -> Sequence[Path]:
         """Return the files outside the store that an item reads; their content enters its key."""
         return ()

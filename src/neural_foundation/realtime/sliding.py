@@ -77,9 +77,10 @@ class SlidingDecoder(LiveDecoder):
         self.hop = _hop(hop_s, facts.windows.hop_s, facts.windows.length_s, sfreq)
         self.classes = facts.target.classes
         self.output = SignalSpec(sfreq=sfreq / self.hop, ch_names=self.classes)
-        self.lookahead_s = self.chain.lookahead_s
+        self.lookahead_s = self.chain.lookahead_s + facts.windows.past_s  # what is decided on ended so long ago
         self.resets = sorted({round(t * sfreq) for t in resets_s})
         self.mix: NDArray[np.float64] | None = None
+        self._windows, self._own = facts.windows, facts.windows.own(sfreq)
         self._zeroed = facts.windows.least_valid < 1  # as in training, where a window may hold what is not valid
         self._ring = WindowRing(self.chain.output.n_chans, self.window, self.hop)
         self._predict = predict or predictor(package)
@@ -165,7 +166,7 @@ class SlidingDecoder(LiveDecoder):
             yield at + end, self._decide(window, valid)
 
     def _decide(self, window: NDArray[np.float32], valid: NDArray[np.bool_]) -> Said | None:
-        if not enough(valid):
+        if not (self._windows.trusts(valid, self._own) if self._zeroed else enough(valid)):
             return None
         if self._zeroed:
             window = np.where(valid, window, np.float32(0))
@@ -226,7 +227,7 @@ class WindowRing:
 
 
 def enough(valid: NDArray[np.bool_]) -> bool:
-    """Return whether more than half of a window can be trusted."""
+    """Return whether more than half of a window can be trusted, where training says nothing of such windows."""
     return 2 * int(np.count_nonzero(valid)) > len(valid)
 
 

@@ -40,16 +40,15 @@ class Windows(Spec):
     least_valid: float = Field(
         1.0, gt=0, le=1, description="share of a window's samples that must be valid; below 1 the others are zero"
     )
+    trial_valid: float | None = Field(
+        None, gt=0, le=1, description="share that must be valid of those samples of a window that lie in its trial"
+    )
 
     @model_serializer(mode="wrap")
     def _as_before(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out `past_s` and `least_valid` at their defaults: files are as they were before there were these."""
-        fields = type(self).model_fields
-        return {
-            n: v
-            for n, v in dump(self).items()
-            if n not in ("past_s", "least_valid") or getattr(self, n) != fields[n].default
-        }
+        """Leave out later fields at their defaults: files are as they were before there were these."""
+        fields, later = type(self).model_fields, ("past_s", "least_valid", "trial_valid")
+        return {n: v for n, v in dump(self).items() if n not in later or getattr(self, n) != fields[n].default}
 
     @property
     def end_s(self) -> float:
@@ -64,6 +63,16 @@ class Windows(Spec):
             return []
         return [first] if self.hop_s is None else [first + k * self.hop_s for k in range(int(room / self.hop_s) + 1)]
 
+    def trusts(self, valid: NDArray[np.bool_], own: slice) -> bool:
+        """Return whether enough samples (n,) of a window are valid, and of those of its trial, which `own` says."""
+        trial = valid[own]
+        return _few(valid, self.least_valid) and (self.trial_valid is None or _few(trial, self.trial_valid))
+
+    def own(self, sfreq: float) -> slice:
+        """Return the samples of a window that lie in its trial, however short a trial may be."""
+        first, last = max(0.0, -self.start_s), max(0.0, self.length_s - self.past_s)
+        return slice(round(first * sfreq), round(last * sfreq))
+
     def spanning(self, start_s: float, end_s: float) -> Windows:
         """Return the windows that have, of each of these, what lies between two times after the trial's onset.
 
@@ -73,7 +82,8 @@ class Windows(Spec):
         if not self.start_s - tolerance <= start_s < end_s <= self.end_s + tolerance:
             given = f"Windows from {self.start_s:g} to {self.end_s:g} s do not hold {start_s:g} to {end_s:g} s"
             raise SpecError(given, allowed="a start and a later end within the window, in seconds after the onset")
-        return self.model_copy(update={"start_s": start_s, "length_s": end_s - start_s})
+        past_s = max(0.0, self.past_s - (self.end_s - end_s))
+        return self.model_copy(update={"start_s": start_s, "length_s": end_s - start_s, "past_s": past_s})
 
     def samples(self, part: Windows, sfreq: float) -> slice:
         """Return where in one of these windows the samples of a `part` of it lie; SpecError where it is no part."""
@@ -226,6 +236,11 @@ def _trusted(signal: Signal, starts: Indices, n_times: int, least_valid: float) 
     return good
 
 
+def _few(valid: NDArray[np.bool_], least: float) -> bool:
+    """Return whether no more samples are invalid than there may be."""
+    return int(np.count_nonzero(~valid)) <= _most_invalid(least, len(valid))
+
+
 def _most_invalid(least_valid: float, n_times: int) -> int:
     return int((1 - least_valid) * n_times + 1e-6)
 
@@ -237,6 +252,12 @@ def apart(start: Indices, n_times: int) -> Indices:
         if not kept or start[i] >= start[kept[-1]] + n_times:
             kept.append(int(i))
     return np.array(kept, np.int64)
+
+
+def served(session: Session, windows: Windows, classes: Sequence[str]) -> tuple[int, int]:
+    """Return how many trials of a recording are of one of `classes`, and how many of these have a window."""
+    rows = _trial_rows(0, session, windows, list(classes))
+    return sum(label in classes for label in session.trials.label), len({r[3] for r in rows})
 
 
 Row = tuple[int, int, int, int, str, str]
@@ -253,7 +274,8 @@ def _trial_rows(file: int, session: Session, windows: Windows, classes: list[str
             first = round((start_s - signal.start_s) * signal.spec.sfreq)
             if not 0 <= first <= signal.n_times - n:
                 continue
-            if np.count_nonzero(~signal.valid(first, first + n)) <= _most_invalid(windows.least_valid, n):
+            edges = [round((t - signal.start_s) * signal.spec.sfreq) - first for t in (float(onset), float(end))]
+            if windows.trusts(signal.valid(first, first + n), slice(*np.clip(edges, 0, n).tolist())):
                 rows.append((file, first, classes.index(label), trial, session.subject, session.session_id))
     return rows
 

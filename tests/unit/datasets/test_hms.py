@@ -40,7 +40,7 @@ def test_an_item_is_an_eeg_of_a_patient(root: Path) -> None:
 def test_the_samples_are_the_file_s_in_volts_and_nan_is_not_valid(root: Path) -> None:
     import pyarrow.parquet as pq
 
-    with opened(root, 1) as session:
+    with opened(root, 1, ekg=True) as session:
         eeg = session.signal
         assert (eeg.spec.sfreq, eeg.spec.ch_names, eeg.n_times) == (200.0, CHANNELS, 12000)
         assert eeg.spec.ch_types == ("eeg",) * 19 + ("ecg",)
@@ -49,6 +49,20 @@ def test_the_samples_are_the_file_s_in_volts_and_nan_is_not_valid(root: Path) ->
         np.testing.assert_allclose(eeg.read(100, 300), whole[:, 100:300] * 1e-6, rtol=1e-6)
         assert eeg.valid().sum() == 12000 - 400
         assert not eeg.valid(2000, 2400).any()
+
+
+def test_without_ekg_its_gaps_cost_nothing(root: Path) -> None:
+    path = root / "train_eegs" / "1001.parquet"
+    rewrite(path, lambda c: c.update({"EKG": [math.nan] * 12000}))
+    with opened(root) as session:
+        assert session.signal.spec.ch_names == CHANNELS[:-1]
+        assert session.signal.valid().all()
+    with opened(root, ekg=True) as session:
+        assert not session.signal.valid().any()
+    rewrite(path, lambda c: c.pop("EKG"))
+    opened(root).close()
+    with pytest.raises(RecordingError, match="it has no column 'EKG'"):
+        opened(root, ekg=True)
 
 
 def test_a_trial_is_the_central_ten_seconds_with_its_votes(root: Path) -> None:
@@ -126,6 +140,34 @@ def test_a_table_that_contradicts_itself_is_an_error(root: Path, old: str, new: 
     edit(root / "train.csv", old, new)
     with pytest.raises(RecordingError, match=message):
         opened(root)
+
+
+def test_faulty_rows_can_be_left_out_by_name(root: Path) -> None:
+    edit(root / "train.csv", "Seizure,3,0,0,0,0,0", "Seizure,0,0,0,0,0,0")
+    spec = HMS(path=root, faulty_rows="leave_out")
+    item = spec.items()[0]
+    with spec.open(item, root) as session:
+        assert list(session.trials) == [(26.0, 36.0, "LPD")]
+    assert spec.left_out(item) == ("line 2 of the table: nobody voted, yet the consensus is Seizure",)
+    assert HMS(path=root).left_out(item) == spec.left_out(spec.items()[1]) == ()
+    edit(root / "train.csv", "LPD,1,2,0,0,0,2", "Other,1,2,0,0,0,1")
+    with pytest.raises(RecordingError, match="no row of EEG 1001 can be used. The first: line 2 of the table: nobody"):
+        opened(root, faulty_rows="leave_out")
+
+
+@pytest.mark.parametrize(("apart_s", "onsets"), [(0.0, [20, 26]), (6.0, [20, 26]), (6.5, [20]), (50.0, [20])])
+def test_rows_that_overlap_can_be_thinned(root: Path, apart_s: float, onsets: list[float]) -> None:
+    with opened(root, apart_s=apart_s) as session:
+        assert session.trials.start_s.tolist() == onsets
+
+
+def test_of_the_table_its_own_rows_decide(root: Path) -> None:
+    spec = HMS(path=root)
+    before = [spec.told(item) for item in spec.items()]
+    assert len(set(before)) == 3
+    assert [f.name for f in spec.raw_files(spec.items()[0])] == ["1001.parquet", "2001.parquet"]
+    edit(root / "train.csv", "Seizure,3,0,0,0,0,0", "Seizure,4,0,0,0,0,0")
+    assert [spec.told(item) == was for item, was in zip(spec.items(), before, strict=True)] == [False, True, True]
 
 
 def test_a_bad_row_of_another_patient_can_be_left_out(root: Path) -> None:

@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from neural_foundation.cli import app
@@ -20,6 +21,7 @@ from neural_foundation.pipeline.runner import run
 from neural_foundation.pipeline.stages.prepare import Prepared
 from neural_foundation.pipeline.stages.quarantine import in_quarantine, quarantined
 
+pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
 
 WRITTEN = SimulatedHMS(patients=6, eegs=1, rows=2, spectrogram=False)
@@ -48,7 +50,7 @@ def plan(folder: Path, root: Path, *, quarantine: bool = True) -> Plan:
             "prepare": {
                 "kind": "prepare",
                 "dataset": {"kind": "hms", "path": str(folder), "spectrogram": False},
-                "windows": {"start_s": -20, "length_s": 50, "least_valid": 0.8},
+                "windows": {"start_s": -20, "length_s": 50, "past_s": 20, "least_valid": 0.6, "trial_valid": 0.9},
                 "quarantine": quarantine,
             },
             "split": {"kind": "split", "inputs": {"data": "prepare"}, "folds": 2, "validation": 0},
@@ -99,6 +101,54 @@ def test_what_cannot_serve_is_named_and_the_others_go_on(folder: Path, tmp_path:
     known = {s for fold in read_json(split.path("split.json")) for role in ("train", "test") for s in fold[role]}
     assert known == set(data.subjects)
     assert f"3 recordings are in quarantine and left out: {data.quarantined[0]['recording']}" in data.caveats[-1]
+
+
+def blank(path: Path, seconds: tuple[float, float], channels: tuple[str, ...] = ()) -> None:
+    """Lose the samples of a stretch, in some channels or in all."""
+    table = pq.read_table(path)
+    columns = {name: table[name].to_numpy().copy() for name in table.column_names}
+    for name in channels or table.column_names:
+        columns[name][round(seconds[0] * 200) : round(seconds[1] * 200)] = np.nan
+    pq.write_table(pa.table(columns), path)
+
+
+def test_a_channel_without_numbers_serves_for_nothing(folder: Path, tmp_path: Path) -> None:
+    dead, heart, *_ = eegs(folder)
+    blank(dead, (0, 1e6), ("F7",))
+    blank(heart, (0, 1e6), ("EKG",))
+    _, data = made(folder, tmp_path / "run")
+    ((name, reason),) = [(b["recording"], b["reason"]) for b in data.quarantined]
+    assert name == dead.stem
+    assert f"labelled trials of '{dead.stem}' has a window" in reason
+    assert heart.stem in {f["recording"] for f in data.facts}, "the chain does not need the EKG"
+
+
+def rows_of(folder: Path, eeg: str) -> list[dict[str, str]]:
+    with (folder / "train.csv").open(newline="") as file:
+        return [row for row in csv.DictReader(file) if row["eeg_id"] == eeg]
+
+
+def test_what_the_experts_judged_counts_most(folder: Path, tmp_path: Path) -> None:
+    _, whole = made(folder, tmp_path / "before")
+    first, second = [f["recording"] for f in whole.facts if len(rows_of(folder, f["recording"])) > 1][:2]
+    blank(folder / "train_eegs" / f"{first}.parquet", (20.0, 21.9))  # of the ten seconds of the first row alone
+    blank(folder / "train_eegs" / f"{second}.parquet", (0.0, 15.0))  # of what came before
+    _, data = made(folder, tmp_path / "after")
+    missing = {f["recording"]: f.get("without_window", 0) for f in data.facts}
+    before = {f["recording"]: f.get("without_window", 0) for f in whole.facts}
+    assert missing[first] == before[first] + 1
+    assert missing[second] == before[second]
+    assert f"{sum(missing.values())} labelled trial" in data.caveats[-1]
+    assert f"{first} ({missing[first]})" in data.caveats[-1]
+
+
+def test_one_corrected_row_makes_one_recording_anew(folder: Path, tmp_path: Path) -> None:
+    done, _ = made(folder, tmp_path / "run")
+    keys = {t.item["recording"]: t.key for t in done.of_stage("prepare")}
+    other = eegs(folder)[0].stem
+    without_votes(folder, other)
+    again = {t.item["recording"]: t.key for t in plan(folder, tmp_path / "run").of_stage("prepare")}
+    assert [name for name in keys if again[name] != keys[name]] == [other]
 
 
 def test_a_file_that_came_back_is_prepared(folder: Path, tmp_path: Path) -> None:

@@ -46,6 +46,7 @@ class SimulatedHMS(Simulated):
     artefacts: float = Field(1.0, ge=0.0, le=5.0, description="factor on how often artefacts come; 0: none")
     nan_share: float = Field(0.1, ge=0.0, le=1.0, description="share of the EEGs in which samples are missing")
     spectrogram: bool = Field(True, description="make and give the spectrogram beside the EEG")
+    ekg: bool = Field(False, description="give the EKG, too, which the files always hold")
     seed: int = Field(0, ge=0, description="another seed gives other patients and experts")
 
     info: ClassVar[DatasetInfo] = DatasetInfo(
@@ -100,7 +101,7 @@ class SimulatedHMS(Simulated):
     def reopen(self, item: Item, folder: Path) -> Session:
         from ..hms import HMS, TRAIN
 
-        reader = HMS(path=folder, spectrogram=self.spectrogram)
+        reader = HMS(path=folder, spectrogram=self.spectrogram, ekg=self.ekg)
         written = next((i for i in reader.items() if i.id == item.id), None)
         if written is None:
             raise RecordingError(folder / TRAIN, f"it has no EEG '{item.id}'", remedy="Run again; it will be made anew")

@@ -22,17 +22,17 @@ from ...core.store import read_json, remove, save_arrays, write_json
 from ...core.stream import Chunk, Transducer
 from ...datasets.base import Item as Recording
 from ...datasets.table import DATASETS
-from ...recordings import Session, Signal, write_session
+from ...recordings import Session, Signal, read, write_session
 from ...recordings.beside import parts
 from ...recordings.interval_table import facts_of
-from ...sampling.windows import Windows, WindowSet, labelled
+from ...sampling.windows import Windows, WindowSet, labelled, served
 from ...signals.base import SignalOp
 from ...signals.chain import chain
 from ...signals.source import begun
 from ...signals.table import SIGNALS
 from ..stage import Item, Job
 from .listed import OfRecordings
-from .quarantine import QUARANTINED, checked, in_quarantine, passing
+from .quarantine import QUARANTINED, checked, in_quarantine, left_out, passing
 
 BLOCK_S = 10.0
 PIECE_VALUES = 1 << 17  # that a chain is given at once, so that they stay in the cache from part to part
@@ -56,7 +56,7 @@ class Prepare(OfRecordings):
 
     quarantine: bool = Field(False, description="go on without recordings that cannot serve, and say which and why")
 
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     gives: ClassVar[str] = "Prepared"
 
     def raw_files(self, item: Item) -> Sequence[Path]:
@@ -106,12 +106,29 @@ class Prepare(OfRecordings):
             made = self._write(job.folder / "session.h5", session, job.progress)
         job.subjects.add(recording.subject)
         cut = {"classes": list(self.dataset.classes()), "windows": self.windows.model_dump(mode="json")}
+        cut |= self._left_out(recording, job.folder / "session.h5")
         if votes is not None:
             cut["votes"] = list(self.dataset.votes())
             save_arrays(job.folder / VOTES, {"votes": votes})
         write_json(job.folder / "prepared.json", self.facts_of(recording) | cut | made)
         write_json(job.folder / SOURCE, self._source(recording))
         job.measured.append(SOURCE)
+
+    def _left_out(self, recording: Recording, path: Path) -> dict[str, Any]:
+        """Return how many labelled trials have no window, and what the dataset left out, where there are such.
+
+        DataError where none of them has one and `quarantine` asks for recordings that can serve.
+        """
+        with read(path) as session:
+            trials, having = served(session, self.windows, self.dataset.classes())
+        if self.quarantine and trials and not having:
+            raise DataError(
+                f"None of the {trials} labelled trials of '{recording.id}' has a window",
+                allowed="one that lies in the recording, and whose samples are valid as `windows` ask for",
+                remedy="Look at the recording with 'data inspect'",
+            )
+        found = {"without_window": trials - having, "left_out": list(self.dataset.left_out(recording))}
+        return {name: value for name, value in found.items() if value}
 
     def _write(self, path: Path, session: Session, progress: Progress) -> dict[str, Any]:
         """Write the primary signal, cleaned, and the trials; return the facts of the signal before and after."""
@@ -224,7 +241,7 @@ class Prepared:
     def caveats(self) -> list[str]:
         """What a report has to say of the recordings: the dataset's note, and which are in quarantine."""
         note = [self.dataset["note"]] if self.dataset["note"] else []
-        return note + ([in_quarantine(self.quarantined)] if self.quarantined else [])
+        return note + ([in_quarantine(self.quarantined)] if self.quarantined else []) + left_out(self.facts)
 
     @property
     def paths(self) -> list[Path]:

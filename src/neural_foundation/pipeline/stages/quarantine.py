@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from ...core.errors import DataError
 from ...core.lineage import Output
@@ -53,3 +54,21 @@ def in_quarantine(bad: Sequence[Mapping[str, str]]) -> str:
     more = f"; and {len(bad) - MOST_NAMED} more" if len(bad) > MOST_NAMED else ""
     what = "1 recording is" if len(bad) == 1 else f"{len(bad)} recordings are"
     return f"{what} in quarantine and left out: {named}{more}."
+
+
+def left_out(facts: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return in words how many labelled trials have no window, and which rows of a table were left out."""
+    trials = {f["recording"]: f["without_window"] for f in facts if f.get("without_window")}
+    rows = [row for f in facts for row in f.get("left_out", ())]
+    said = []
+    if trials:
+        named = ", ".join(f"{name} ({n})" for name, n in list(trials.items())[:MOST_NAMED])
+        more = "" if len(trials) <= MOST_NAMED else f" and {len(trials) - MOST_NAMED} more"
+        n = sum(trials.values())
+        what = "1 labelled trial has" if n == 1 else f"{n} labelled trials have"
+        said.append(f"{what} no window, since too little of it is valid or lies in the recording: {named}{more}.")
+    if rows:
+        more = "" if len(rows) <= MOST_NAMED else f"; and {len(rows) - MOST_NAMED} more"
+        what = "1 faulty row is" if len(rows) == 1 else f"{len(rows)} faulty rows are"
+        said.append(f"{what} left out: {'; '.join(rows[:MOST_NAMED])}{more}.")
+    return said
