@@ -55,15 +55,17 @@ def network(kind: str, *, target: TargetSpec | None = TARGET, seed: int = 1, **f
     return made
 
 
-def package(folder: Path, kind: str, *, raw: SignalSpec = SIGNAL, least_valid: float = 1.0, **fields: Any) -> Package:
-    """Write the package of a `network` into a folder."""
+def package(
+    folder: Path, kind: str, *, raw: SignalSpec = SIGNAL, cut: dict[str, float] | None = None, **fields: Any
+) -> Package:
+    """Write the package of a `network` into a folder; `cut` are fields of its windows beside their length."""
     made = network(kind, **fields)
     facts = Facts(
         model=made.spec,
         raw=raw,
         signal=SIGNAL,
         target=TARGET,
-        windows=Windows(length_s=WINDOW / SIGNAL.sfreq, least_valid=least_valid),
+        windows=Windows(length_s=WINDOW / SIGNAL.sfreq, **(cut or {})),
         name=kind,
         task="rhythm",
     )

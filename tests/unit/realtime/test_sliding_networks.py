@@ -114,7 +114,7 @@ def test_other_ways_to_decode_take_it_for_whole_windows_too(package: Package) ->
 
 
 def test_samples_that_are_not_valid_are_zero_as_in_training(tmp_path: Path) -> None:
-    made = window_networks.package(tmp_path / "net", "squeezeformer", least_valid=0.5)
+    made = window_networks.package(tmp_path / "net", "squeezeformer", cut={"least_valid": 0.5})
     values, valid = stream(WINDOW), np.ones(WINDOW, bool)
     values[:, 50:120], valid[50:120] = 1.0, False
     decoder = SlidingDecoder(made)
@@ -122,6 +122,23 @@ def test_samples_that_are_not_valid_are_zero_as_in_training(tmp_path: Path) -> N
     zeroed = np.where(valid, values, np.float32(0))
     np.testing.assert_allclose(out.values.T, made.predict_proba(zeroed[None]), atol=1e-6)
     assert np.abs(out.values.T - made.predict_proba(values[None])).max() > 1e-4
+
+
+@pytest.mark.parametrize(
+    ("lost", "says"),
+    [((0, 0.3), True), ((0.4, 0.6), False), ((0.43, 0.47), True), ((0, 0.55), False), ((0.6, 1), True)],
+)
+def test_it_says_nothing_of_what_training_would_have_left_out(
+    tmp_path: Path, lost: tuple[float, float], says: bool
+) -> None:
+    s = WINDOW / SIGNAL.sfreq  # the trial is the part between two and three fifths
+    cut = {"start_s": -0.4 * s, "past_s": 0.4 * s, "least_valid": 0.5, "trial_valid": 0.6}
+    decoder = SlidingDecoder(window_networks.package(tmp_path / "net", "squeezeformer", cut=cut))
+    valid = np.ones(WINDOW, bool)
+    valid[round(lost[0] * WINDOW) : round(lost[1] * WINDOW)] = False
+    out, _ = decoder.step(Chunk(stream()[:, :WINDOW], valid, 0), decoder.start())
+    assert out.valid.tolist() == [says]
+    assert decoder.lookahead_s == pytest.approx(0.4 * s)  # so long before the decision its trial ended
 
 
 def test_the_graph_decides_where_there_is_one(tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ from neural_foundation.core.errors import DataError, SignalMismatchError, SpecEr
 from neural_foundation.core.specs import SignalSpec
 from neural_foundation.core.store import save_arrays
 from neural_foundation.core.stream import Chunk
-from neural_foundation.recordings import Intervals, write_session
-from neural_foundation.sampling.windows import Windows, continuous, labelled
+from neural_foundation.recordings import Intervals, read, write_session
+from neural_foundation.sampling.windows import Windows, continuous, labelled, served
 
 SPEC = SignalSpec(sfreq=10, ch_names=("a", "b"), ch_types=("eeg", "eeg"))
 
@@ -63,6 +63,22 @@ def test_a_part_of_each_window(tmp_path: Path) -> None:
         part.within(cut)
     everywhere = continuous([tmp_path / "r.h5"], 2.0, 1.0)
     assert everywhere.within(cut).n_times == 20  # these lie in no trial
+
+
+def test_a_part_knows_how_far_it_goes_past_its_trial() -> None:
+    cut = Windows(start_s=-20, length_s=50, past_s=20)
+    assert (cut.own(10), cut.spanning(0, 10).own(10)) == (slice(200, 300), slice(0, 100))
+    assert [cut.spanning(-5, end).past_s for end in (5, 10, 15, 30)] == [0, 0, 5, 20]
+
+
+def test_of_its_trial_more_may_have_to_be_valid(tmp_path: Path) -> None:
+    path = recording(tmp_path / "r.h5", invalid=slice(40, 45))  # trials from 0, 3 and 6 s
+    cut = Windows(start_s=-2, length_s=6, past_s=1, least_valid=0.9)
+    for trial_valid, trials in ((None, [1, 2]), (0.8, [1, 2]), (0.9, [2])):
+        windows = cut.model_copy(update={"trial_valid": trial_valid})
+        with read(path) as session:
+            assert served(session, windows, ["x", "y"]) == (3, len(trials))
+        assert labelled([path], windows, ["x", "y"], one_class="allow").trial.tolist() == trials
 
 
 def test_hop_cuts_as_many_as_fit(tmp_path: Path) -> None:
