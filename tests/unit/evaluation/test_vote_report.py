@@ -164,17 +164,18 @@ def test_what_was_exported_is_shown_with_size_and_latency(report: VoteReport) ->
 def test_what_pre_training_gains_is_said_as_far_as_it_is_known(
     report: VoteReport, low: float, high: float, words: str
 ) -> None:
-    patients = {"patients": {"mean": 1.0, "low": 0.9, "high": 1.1}, "sd_seeds": 0.02}
+    patients = {"patients": {"mean": 1.0, "low": 0.9, "high": 1.1}, "sd_seeds": 0.02, "uniform": {"patients": 1.35}}
     told = {"against": "scratch", "mean": (low + high) / 2, "low": low, "high": high}
     models = {
         "tuned": {**patients, "people": [7, 7], "difference": told},
-        "scratch": {**patients, "people": [6, 7]},
+        "scratch": {**patients, "people": [6, 7], "uniform": {"patients": 0.99}},
     }
     made = replace(report, gain={"kl": {"models": models}, "baselines": ["scratch"]})
     assert "gain" in [b.name for b in sections(made)]
     text = page(made)
     assert f"With the labels of 7 patients a fold, pre-training {words}: tuned diverges by" in text
     assert "6 to 7 patients" in text
+    assert "beside scratch. scratch learned nothing: to call all classes alike is as near" in text
 
 
 def test_equal_reports_are_equal_bytes(report: VoteReport, tmp_path: Any) -> None:

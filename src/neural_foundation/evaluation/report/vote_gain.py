@@ -22,7 +22,9 @@ def section(report: VoteReport) -> Drawn | None:
     x = Scale(max(low, 0.0), high, 6, NARROW - 6)
     figure = panel("KL divergence from the experts", "nats; less is better", rows, x, number, None)
     text = " ".join(_said(name, entry) for name, entry in models.items() if entry.get("difference"))
-    head = ["Model", "Labelled patients", "KL", "95 % interval", "SD of seeds", "KL less that from scratch"]
+    if nothing := [name for name, e in models.items() if e["patients"]["mean"] >= e["uniform"]["patients"]]:
+        text += f" {' and '.join(nothing)} learned nothing: to call all classes alike is as near to the experts."
+    head = ["Model", "Labelled patients", "KL", "95 % interval", "SD of seeds", "Uniform", "KL less that from scratch"]
     numbers = table(head, [_cells(name, e) for name, e in models.items()], caption="Few labels")
     return Drawn("What pre-training gains with few labels", text, el("div", figure, class_="single"), numbers)
 
@@ -49,4 +51,5 @@ def _cells(name: str, entry: dict[str, Any]) -> list[str]:
     kl, d = entry["patients"], entry.get("difference")
     less = f"{signed(d['mean'], 3)} [{interval(d['low'], d['high'], 3)}]" if d else ""
     spread = number(entry["sd_seeds"], 3)
-    return [name, _people(entry), number(kl["mean"], 3), interval(kl["low"], kl["high"], 3), spread, less]
+    uniform = number(entry["uniform"]["patients"], 3)
+    return [name, _people(entry), number(kl["mean"], 3), interval(kl["low"], kl["high"], 3), spread, uniform, less]
