@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from copy import deepcopy
+from html import unescape
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -22,7 +23,7 @@ from neural_foundation.evaluation.report import Provenance
 from neural_foundation.evaluation.report.trial_content import TrialReport
 from neural_foundation.evaluation.report.trial_scores import _reading
 from neural_foundation.evaluation.report.trial_terminal import trial_tables
-from neural_foundation.evaluation.report.trials import page, sections
+from neural_foundation.evaluation.report.trials import _caveats, page, sections
 from neural_foundation.pipeline.stage import Job
 from neural_foundation.pipeline.stages.evaluate_trials import EvaluateTrials, model_name
 from neural_foundation.pipeline.stages.report_trials import ReportTrials
@@ -262,6 +263,19 @@ def test_the_report_says_which_model_is_worse_than_which_baseline(done: Any) -> 
 def _report(scores: Any) -> TrialReport:
     place = Provenance(command="", seed=0, stage="", stage_key="", versions={}, data=())
     return TrialReport(title="", provenance=place, scores=scores, truth={}, predictions={})
+
+
+def test_the_report_names_a_class_that_training_never_saw(done: Any, tmp_path: Path) -> None:
+    scores = read_json(done[2].path("scores.json"))
+    # low, even and high have 10 trials each; fold 0 learns from trials 15 and on, fold 1 from 0-7 and 23-29
+    found = scores["not_in_training"]["block"]
+    assert found["0"]["s1"] == {"block": {"test": ["low"], "validation": ["low"]}}
+    assert found["1"]["s1"] == {"block": {"test": ["even"], "validation": ["even"]}}
+    assert "trial" not in scores["not_in_training"]
+    text = unescape(reported(tmp_path, *done))
+    assert "Class 'low' of 'block' is tested, but training never saw it" in text
+    assert "(blocks of time, fold 0, s0; blocks of time, fold 0, s1; blocks of time, fold 0, s2)." in text
+    assert "never saw" not in " ".join(_caveats(_report(scores | {"not_in_training": {}})))
 
 
 def test_the_report_of_a_walk(walk: Any, tmp_path: Path) -> None:

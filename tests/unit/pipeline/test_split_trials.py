@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +113,31 @@ def test_too_few_trials(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("fields", "allowed"), [({"hold_out": "trial"}, "hold_out: block"), ({}, "gap_s of 1.4 or")])
 def test_rows_that_share_spikes_are_kept_apart(fields: dict[str, Any], allowed: str, tmp_path: Path) -> None:
-    data = outputs(tmp_path, made_session("a", lengths=[800]), window_s=1.4)
+    data = outputs(tmp_path, made_session("a", lengths=[800], without=("choice", "block")), window_s=1.4)
     with pytest.raises(DataError, match=f"overlap, of 1.4 s, .* Allowed: {allowed}.*Neighbours share spikes"):
         ran(split(**fields), tmp_path, data)
     ran(split(gap_s=1.4), tmp_path, data)
+
+
+def test_a_class_that_training_never_saw_is_written_and_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    early, even = made_session("a"), made_session("b")  # the blocks of 'a': low in the first 7 trials of 20
+    even = replace(even, values={**even.values, "block": np.arange(20, dtype=np.int16) % 3})
+    with caplog.at_level(logging.WARNING):
+        made = ran(split(folds=5), tmp_path, outputs(tmp_path, early, even))
+    rows = {r["name"]: r for r in read_json(made.path("split.json"))}
+    assert rows["0"]["not_in_training"] == {"a": {"block": {"test": ["low"], "validation": ["low"]}}}
+    assert "not_in_training" not in rows["2"]
+    assert "Fold '0', session 'a': Class 'low' of 'block' is tested, but training never saw it" in caplog.text
+    assert "session 'b'" not in caplog.text
+    assert read_trial_fold(made, "0").block == 0
+
+
+def test_what_cannot_be_learned_is_refused_before_anything_learns(tmp_path: Path) -> None:
+    session = made_session("a")
+    first = np.repeat(np.array([0, 1], np.int16), [8, 12])
+    data = outputs(tmp_path, replace(session, values={**session.values, "choice": first}))
+    with pytest.raises(DataError, match="'choice' has 'right' alone in the training part of fold '0' of 'a'"):
+        ran(split(), tmp_path, data)
+    ran(split(hold_out="trial"), tmp_path, data)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from neural_foundation.core.store import write_bytes
+from neural_foundation.sampling.coverage import said_of_lacking
 
 from . import heat, trial_examples, trial_position, trial_scores, trial_splits, trial_units
 from .blocks import Block, Drawn, learning_section
@@ -20,6 +21,7 @@ SHORT = {
     "mean_error": "a mean error of",
     "balanced_accuracy": "balanced accuracy",
 }
+_MOST_PLACES = 3  # named in one sentence
 STYLE = heat.STYLE + trial_examples.STYLE + trial_splits.STYLE
 
 
@@ -122,7 +124,7 @@ def _facts(report: TrialReport) -> list[tuple[str, str]]:
 
 
 def _caveats(report: TrialReport) -> tuple[str, ...]:
-    made = list(report.caveats)
+    made = [*report.caveats, *_lacking(report)]
     ways = {m["hold_out"] for m in report.scores["models"].values()}
     if "trial" in ways:
         made.append(
@@ -133,3 +135,18 @@ def _caveats(report: TrialReport) -> tuple[str, ...]:
     if n < 3:
         made.append(f"{'One session' if n == 1 else 'Two sessions'}: intervals say how fits differ, not sessions.")
     return tuple(made)
+
+
+def _lacking(report: TrialReport) -> list[str]:
+    """Return a sentence on each class that training never saw; where it is so, a few places by name."""
+    places: dict[str, list[str]] = {}
+    for way, folds in report.scores.get("not_in_training", {}).items():
+        for fold, sessions in folds.items():
+            for session, found in sessions.items():
+                for said in said_of_lacking(found):
+                    places.setdefault(said, []).append(f"{WAYS[way]}, fold {fold}, {session}")
+    return [
+        f"{said} ({'; '.join(where[:_MOST_PLACES])}"
+        + (f"; and {len(where) - _MOST_PLACES} more)." if len(where) > _MOST_PLACES else ").")
+        for said, where in places.items()
+    ]

@@ -26,6 +26,7 @@ from ...evaluation.trial_summary import Run, summarise
 from ...metrics import chance
 from ...models.predicted import DIRECTIONS, hidden_for
 from ...sampling.binned import BinnedSession, BinnedSet
+from ...sampling.coverage import not_in_training
 from ...sampling.roles import ROLES, TrialFold
 from ..stage import Job, Port, Stage
 from .bin import Binned
@@ -170,6 +171,9 @@ class _Evaluation:
         place = (fold.hold_out, fold.name, name)
         if place in self.ceilings:
             return
+        if lacking := not_in_training(fold, t.session):
+            ways = self.facts.setdefault("not_in_training", {})
+            ways.setdefault(fold.hold_out, {}).setdefault(fold.name, {})[name] = lacking
         best, still = self._ceiling(t)
         scores = [score_session(t, said) if said else Scored() for said in (best, still)]
         runs = [Run("truth", fold.hold_out, name, fold.name, 0, scored) for scored in scores]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -12,11 +13,14 @@ from ...core.lineage import Output
 from ...core.seeds import derive
 from ...core.store import read_json, write_json
 from ...sampling.binned import BinnedSession, BinnedSet, Spans
+from ...sampling.coverage import Lacking, check_learnable, not_in_training, said_of_lacking
 from ...sampling.roles import ROLES, Role, TrialFold
 from ..stage import Job, Port, Stage
 from .bin import Binned
 
+log = logging.getLogger(__name__)
 SPLIT = "split.json"
+LACKING = "not_in_training"  # beside the fields of a fold, where there is something to say
 
 
 class SplitTrials(Stage):
@@ -55,8 +59,9 @@ class SplitTrials(Stage):
             for index, session in enumerate(data.sessions):
                 for role in ROLES:
                     _check_role(fold, session, index, role)
+                check_learnable(fold, session)
         job.subjects.update(data.subjects)
-        write_json(job.folder / SPLIT, [f.model_dump(mode="json") for f in folds])
+        write_json(job.folder / SPLIT, [_told(fold, data.sessions) for fold in folds])
 
     def _fold(self, name: str, seed: int) -> TrialFold:
         return TrialFold(
@@ -87,9 +92,21 @@ def _check_role(fold: TrialFold, session: BinnedSession, index: int, role: Role)
         raise DataError(given, remedy="Set fewer folds, a shorter gap_s, or leave the session out")
 
 
+def _told(fold: TrialFold, sessions: Sequence[BinnedSession]) -> dict[str, Any]:
+    """Return a fold as it is written; classes that training lacks are stated by session, and logged."""
+    lacking: dict[str, Lacking] = {}
+    for session in sessions:
+        if found := not_in_training(fold, session):
+            lacking[session.spec.name] = found
+            for said in said_of_lacking(found):
+                log.warning("Fold '%s', session '%s': %s", fold.name, session.spec.name, said)
+    return fold.model_dump(mode="json") | ({LACKING: lacking} if lacking else {})
+
+
 def read_trial_fold(split: Output, name: str) -> TrialFold:
     """Return one fold of the output of a split_trials stage; DataError where there is none of that name."""
-    folds = {f.name: f for f in map(TrialFold.model_validate, read_json(split.path(SPLIT)))}
+    rows = [{k: v for k, v in row.items() if k != LACKING} for row in read_json(split.path(SPLIT))]
+    folds = {f.name: f for f in map(TrialFold.model_validate, rows)}
     if name not in folds:
         raise DataError(f"{split.path(SPLIT)} has no fold '{name}'", allowed=one_of(folds))
     return folds[name]
