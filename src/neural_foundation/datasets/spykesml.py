@@ -32,8 +32,9 @@ class SpykesML(Files):
 
     Signals, all with one sample a bin: `counts` (a channel a neuron), `velocity` and `position` of the hand (x, y) in
     the file's own units, which it does not state. An array may lie either way round: time is the axis that has one
-    length in all of them. Where the hand has a third axis that is zero throughout, as in the M1 file, it is left out.
-    Bins are as long as the steps of the variable `time`; where the file has none (S1), `bin_s` says it.
+    length in all of them. Where the hand has a third axis that is zero throughout, as in the M1 file, it is left out;
+    NaN is a gap in what the hand did. Bins are as long as the steps of the variable `time`; where the file has none
+    (S1), `bin_s` says it.
     """
 
     kind: Literal["spykesml"] = "spykesml"
@@ -146,10 +147,17 @@ def _length(file: Path, spikes: Floats, hand: dict[str, Floats]) -> int:
 
 def _hand(file: Path, name: str, values: Floats, n_times: int) -> Floats:
     values = values if values.shape[1] == n_times else values.T
-    if len(values) == len(_AXES) and not values[-1].any():
+    if len(values) == len(_AXES) and _flat(values[-1]):
         values = values[:-1]
     if len(values) > len(_AXES):
         raise RecordingError(file, f"its '{name}' has {len(values)} axes", allowed="up to 3")
-    if not np.isfinite(values).all():
-        raise RecordingError(file, f"its '{name}' holds values that are not finite", remedy=_AGAIN)
+    if np.isinf(values).any():
+        allowed = "numbers, and NaN where the hand was not seen"
+        raise RecordingError(file, f"its '{name}' holds infinite values", allowed=allowed, remedy=_AGAIN)
     return values
+
+
+def _flat(axis: Floats) -> bool:
+    """Return whether an axis is zero wherever it is known."""
+    known = axis[~np.isnan(axis)]
+    return bool(known.size) and not known.any()

@@ -11,8 +11,12 @@ import pytest
 from scipy.io import savemat
 
 from neural_foundation.core.errors import DataError, RecordingError
+from neural_foundation.core.store import read_json
 from neural_foundation.datasets.spykesml import SpykesML
+from neural_foundation.pipeline.stage import Job
+from neural_foundation.pipeline.table import STAGES
 from neural_foundation.recordings import Session
+from neural_foundation.sampling.binned import BinnedSession
 
 
 def opened(path: Path, **fields: Any) -> Session:
@@ -69,6 +73,32 @@ def test_a_hand_in_space_keeps_its_third_axis(tmp_path: Path) -> None:
         assert session["velocity"].spec.ch_names == ("x", "y", "z")
 
 
+def test_a_gap_of_the_hand_is_not_known_in_its_bins(tmp_path: Path) -> None:
+    hand = np.random.default_rng(1).normal(size=(3, 40))
+    hand[2] = 0.0
+    hand[:, 10:13] = np.nan
+    with opened(matlab(tmp_path, vel=hand)) as session:
+        assert session["velocity"].spec.ch_names == ("x", "y")  # zero wherever it is known
+    stage: Any = STAGES.parse(
+        {
+            "kind": "bin",
+            "dataset": {"kind": "spykesml", "path": str(tmp_path)},
+            "bin_s": 0.05,
+            "align": "none",
+            "min_rate_hz": 0.0,
+            "dynamic": {"velocity": "velocity"},
+            "static": {},
+        }
+    )
+    stage.run(Job("bin", {"recording": "made"}, 0, tmp_path / "out", {}))
+    made = BinnedSession.read(tmp_path / "out").values["velocity"]
+    assert np.flatnonzero(np.isnan(made).any(1)).tolist() == [10, 11, 12]
+    np.testing.assert_allclose(made[13:], hand[:2, 13:].T, rtol=1e-6)
+    facts = read_json(tmp_path / "out" / "binned.json")["facts"]
+    assert facts["gaps"] == {"velocity": 3 / 40}
+    assert "velocity unknown in 7.5% of the bins" in facts["said"]
+
+
 def test_the_longest_shared_axis_is_time(tmp_path: Path) -> None:
     spikes = np.random.default_rng(0).poisson(1.0, (40, 30))
     with opened(matlab(tmp_path, spikes=spikes)) as session:
@@ -81,7 +111,7 @@ def test_the_longest_shared_axis_is_time(tmp_path: Path) -> None:
         ({"spikes": None}, {}, "it holds 'vel'. Allowed: a matrix 'spikes'"),
         ({"vel": None}, {}, "it holds 'spikes'"),
         ({"vel": np.zeros((2, 41))}, {}, "no axis of its arrays is time: 'spikes' 5 x 40, 'vel' 2 x 41"),
-        ({"vel": np.full((2, 40), np.nan)}, {}, "'vel' holds values that are not finite"),
+        ({"vel": np.full((2, 40), np.inf)}, {}, "'vel' holds infinite values. Allowed: numbers, and NaN where"),
         ({"vel": np.ones((4, 40))}, {}, "'vel' has 4 axes"),
         ({"vel": "words"}, {}, "'vel' is no matrix of numbers"),
         ({"spikes": np.full((5, 40), 0.5)}, {}, "'spikes' are no counts"),
