@@ -198,12 +198,33 @@ def test_the_axis_of_recordings_does_not_name_a_model(tmp_path: Path) -> None:
     assert model_name(named) == "part.train_fraction-0.5"
 
 
-def test_a_model_that_learned_one_direction_is_scored_in_that_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("objective", "directions"),
+    [
+        ({"mode": "decoding"}, {"decoding"}),
+        ({"kind": "multimodal", "schemes": {"decoding": 1, "encoding": 0}}, {"decoding"}),
+        ({"kind": "multimodal", "schemes": {"neural": 1, "within_modality": 1}}, {"encoding"}),
+        ({"kind": "multimodal", "schemes": {"random_token": 1}}, {"encoding", "decoding"}),
+        ({"kind": "multimodal"}, {"encoding", "decoding"}),
+    ],
+)
+def test_a_model_is_scored_in_the_directions_that_it_learned(
+    objective: dict[str, Any], directions: set[str], tmp_path: Path
+) -> None:
     sessions = trial_sessions(1)
     package = fitted(tmp_path, "one", "reduced_rank", sessions, RANDOM, 20)
-    package.manifest["facts"]["fields"] = {"learner": {"kind": "gradient", "objective": {"mode": "decoding"}}}
+    package.manifest["facts"]["fields"] = {"learner": {"kind": "gradient", "objective": objective}}
     scores = read_json(evaluated(tmp_path, binned(tmp_path, sessions), [package]).path("scores.json"))
-    assert {n.partition(".")[0] for n in scores["models"]["one"]["metrics"]} == {"decoding"}
+    assert {n.partition(".")[0] for n in scores["models"]["one"]["metrics"]} == directions
+
+
+def test_a_model_that_learned_neither_direction_is_refused(tmp_path: Path) -> None:
+    sessions = trial_sessions(1)
+    package = fitted(tmp_path, "one", "reduced_rank", sessions, RANDOM, 20)
+    objective = {"kind": "multimodal", "schemes": {"within_modality": 1}}
+    package.manifest["facts"]["fields"] = {"learner": {"kind": "gradient", "objective": objective}}
+    with pytest.raises(SpecError, match="Stage 'one' drew 'within_modality' alone, which tells neither direction"):
+        evaluated(tmp_path, binned(tmp_path, sessions), [package])
 
 
 def reported(root: Path, data: list[Output], models: list[Output], scores: Output) -> str:

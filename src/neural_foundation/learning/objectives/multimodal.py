@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from ...models.predicted import DECODING, DIRECTIONS, ENCODING
 from ..base import Bound, Objective
 from ..masks import Scheme
 from ..resampling import Resample
@@ -27,6 +28,14 @@ MODES: dict[str, dict[Scheme, float]] = {
     "mm": {"encoding": 1.0, "decoding": 1.0, "within_modality": 1.0, "random_token": 1.0},
     "encoding": {"encoding": 1.0},
     "decoding": {"decoding": 1.0},
+}
+TELLS: dict[Scheme, tuple[str, ...]] = {  # which direction a scheme teaches; within_modality tells each from itself
+    "encoding": (ENCODING,),
+    "neural": (ENCODING,),
+    "decoding": (DECODING,),
+    "behavioural": (DECODING,),
+    "random_token": DIRECTIONS,
+    "causal": DIRECTIONS,
 }
 BY_RATIO: tuple[Scheme, ...] = ("neural", "behavioural", "within_modality", "random_token")  # schemes that hide a share
 
@@ -71,6 +80,12 @@ class Multimodal(Objective):
     def mix(self) -> dict[Scheme, float]:
         """The weight of each scheme: those given, or those of the mode."""
         return dict(self.schemes or MODES[self.mode])
+
+    @property
+    def directions(self) -> tuple[str, ...]:
+        """The directions that the schemes drawn teach; () where each modality is told from itself alone."""
+        taught = {d for scheme, weight in self.mix.items() if weight > 0 for d in TELLS.get(scheme, ())}
+        return tuple(d for d in DIRECTIONS if d in taught)
 
     def bind(self, bound: Bound) -> nn.Module:
         """Return the loss module; DataError where a session gives none of the schemes anything to tell."""

@@ -23,6 +23,7 @@ from ...core.store import save_arrays, write_json
 from ...evaluation.trial_examples import Shown
 from ...evaluation.trial_scores import HeldOut, Scored, nulls, said_of, score_session
 from ...evaluation.trial_summary import Run, summarise
+from ...learning.objectives.multimodal import Multimodal
 from ...metrics import chance
 from ...models.predicted import DIRECTIONS, hidden_for
 from ...sampling.binned import BinnedSession, BinnedSet
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 FORMAT_VERSION = 1
+MULTIMODAL = "multimodal"
 AXIS_OF_SESSIONS = "recording"  # one fit a session: together they are one model
 
 
@@ -59,7 +61,7 @@ class EvaluateTrials(Stage):
         "models": Port("BinnedPackage", many=True),
         "baselines": Port("BinnedPackage", many=True, required=False),
     }
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     gives: ClassVar[str] = "TrialScores"
 
     def run(self, job: Job) -> None:
@@ -309,11 +311,19 @@ def tested_windows(session: BinnedSession, fold: TrialFold, n_bins: int) -> Binn
 
 
 def _directions(output: Output) -> tuple[str, ...]:
-    """Return the directions that a fit learned: a network trained to encode alone gives no score of decoding."""
+    """Return the directions that a fit learned: a network trained to encode alone gives no score of decoding.
+
+    SpecError where it learned neither.
+    """
     learner = output.manifest["facts"].get("fields", {}).get("learner", {})
     objective = learner.get("objective") if isinstance(learner, dict) else None
-    mode = objective.get("mode") if isinstance(objective, dict) else None
-    return (mode,) if mode in DIRECTIONS else DIRECTIONS
+    if not isinstance(objective, dict) or objective.get("kind", MULTIMODAL) != MULTIMODAL:
+        return DIRECTIONS
+    made = Multimodal.model_validate(objective)
+    if not made.directions:
+        given = f"Stage '{output.stage}' drew {one_of(made.mix)} alone, which tells neither direction"
+        raise SpecError(given, remedy="Add encoding or decoding to its schemes, or leave it out of `models`")
+    return made.directions
 
 
 def _predictor(package: BinnedPackage, directions: Sequence[str]) -> Callable[[BinnedSet], dict[str, Array]]:
