@@ -172,11 +172,13 @@ class BinnedSet:
         hop: int | None = None,
         *,
         jitter: bool = False,
+        role: str = "",
     ) -> BinnedSet:
         """Return the windows of `n_bins` that fit into spans, every `hop` bins (n_bins where it is not given).
 
         The last window of a span ends where the span ends. jitter : when drawn for training, a window may begin up to
-        a hop later, as far as its span goes. DataError where no span is as long as a window.
+        a hop later, as far as its span goes. role : of the spans in a split, for messages. DataError where no span is
+        as long as a window.
         """
         rows = [
             (s, t, at, min((hop or n_bins) - 1, last - at) if jitter else 0)
@@ -185,10 +187,7 @@ class BinnedSet:
             for at in _begins(int(first), int(last), hop or n_bins)
         ]
         if not rows:
-            longest = int(spans.length.max(initial=0))
-            raise DataError(
-                f"No window of {n_bins} bins fits: the longest stretch has {longest}", remedy="Cut shorter ones"
-            )
+            raise _too_long(sessions, spans, n_bins, role)
         columns = np.asarray(rows, np.int64).T
         return cls(spec_of(sessions, n_bins), tuple(sessions), *columns)
 
@@ -226,6 +225,18 @@ class BinnedSet:
     def source(self, subjects: Sequence[str], memory_bytes: int) -> BinnedSource:
         """Return what reads batches; arrays that fit into `memory_bytes` are kept in memory."""
         return BinnedSource(self, memory_bytes=memory_bytes)
+
+
+def _too_long(sessions: Sequence[BinnedSession], spans: Spans, n_bins: int, role: str) -> DataError:
+    """Return the error of windows that fit nowhere: where the longest stretch is, and how long."""
+    part = f" of role '{role}'" if role else ""
+    if not len(spans):
+        return DataError(f"No window of {n_bins} bins fits: there is no stretch{part}", remedy="Check the split")
+    at = int(np.argmax(spans.length))
+    session, longest = sessions[int(spans.session[at])], int(spans.length[at])
+    given = f"No window of {n_bins} bins ({n_bins * session.bin_s:g} s) fits: the longest stretch{part}"
+    given += f", in session '{session.spec.name}', has {longest} ({longest * session.bin_s:g} s)"
+    return DataError(given, remedy=f"Set n_bins to {longest} or less, or split into longer stretches")
 
 
 def _begins(first: int, last: int, hop: int) -> list[int]:

@@ -19,6 +19,7 @@ from neural_foundation.pipeline.stages.bin import Binned
 from neural_foundation.pipeline.stages.split_trials import SplitTrials, read_trial_fold, sets
 from neural_foundation.pipeline.table import STAGES
 from neural_foundation.sampling.binned import FACTS, BinnedSession
+from neural_foundation.sampling.roles import TrialFold
 
 
 def split(**fields: Any) -> SplitTrials:
@@ -88,6 +89,12 @@ def test_the_windows_of_each_role(tmp_path: Path) -> None:
     assert np.unique(made["test"].trial[made["test"].session == 0]).tolist() == [8, 9, 10, 11]
     assert np.unique(made["validation"].trial[made["validation"].session == 1]).tolist() == list(range(18, 24))
     assert len(sets(fold, data.sessions, 20)["test"]) == 4 + 6
+
+
+def test_windows_that_fit_no_role_are_named() -> None:
+    whole = made_session("a", lengths=[100], without=("choice", "block"))  # fifths of 20 bins; three to learn from
+    with pytest.raises(DataError, match=r"the longest stretch of role 'validation', in session 'a', has 20 \(0.4 s\)"):
+        sets(TrialFold(name="0", hold_out="block"), [whole], 30)
 
 
 @pytest.mark.parametrize(

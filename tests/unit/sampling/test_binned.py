@@ -100,10 +100,12 @@ class TestCut:
         assert cut.slack.max() == 4
 
     def test_too_long(self) -> None:
-        with pytest.raises(DataError, match="No window of 21 bins fits: the longest stretch has 20"):
-            made_set(2, 21)
-        with pytest.raises(DataError, match="the longest stretch has 0"):
-            BinnedSet.cut([made_session()], Spans(*np.zeros((4, 0), np.int64)), 5)
+        long = r"No window of 26 bins \(0.52 s\) fits: the longest stretch, in session 'b', has 25 \(0.5 s\)"
+        with pytest.raises(DataError, match=f"{long}. Set n_bins to 25 or less, or split into longer stretches"):
+            made_set([made_session("a"), made_session("b", lengths=[20, 25])], 26)
+        none = Spans(*np.zeros((4, 0), np.int64))
+        with pytest.raises(DataError, match="No window of 5 bins fits: there is no stretch of role 'test'"):
+            BinnedSet.cut([made_session()], none, 5, role="test")
 
     def test_values_are_those_of_the_trial(self) -> None:
         windows = made_set(2, 10)

@@ -307,7 +307,7 @@ def _mean_of(said: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
 
 def tested_windows(session: BinnedSession, fold: TrialFold, n_bins: int) -> BinnedSet:
     """Return the test windows of one session: whole trials as long as a window, else pieces a quarter apart."""
-    return BinnedSet.cut([session], fold.spans(session, 0, "test"), n_bins, max(n_bins // 4, 1))
+    return BinnedSet.cut([session], fold.spans(session, 0, "test"), n_bins, max(n_bins // 4, 1), role="test")
 
 
 def _directions(output: Output) -> tuple[str, ...]:

@@ -124,5 +124,5 @@ def sets(
     made: dict[Role, BinnedSet] = {}
     for role in ROLES:
         spans = Spans.join([fold.spans(session, index, role) for index, session in enumerate(sessions)])
-        made[role] = BinnedSet.cut(sessions, spans, n_bins, hop, jitter=jitter and role == "train")
+        made[role] = BinnedSet.cut(sessions, spans, n_bins, hop, jitter=jitter and role == "train", role=role)
     return made
