@@ -19,13 +19,14 @@ from numpy.typing import NDArray
 from ..core.modalities import ModalitySpec
 from ..metrics import balanced_accuracy
 from ..metrics.behaviour import position_error, psth_r2, r2_by_channel
-from ..metrics.spikes import bits_per_spike
+from ..metrics.spikes import UnitScores, bits_per_spike
 from ..sampling.binned import BinnedSession, BinnedSet, Indices
 from ..sampling.roles import TrialFold
 
 Array = NDArray[Any]
 LEAST_TRIALS = 3  # of a class, for a mean over its trials to be compared
 POSITION = "position"
+PLACES = (1, 2)  # channels of a position that has an error: along a track, or in the plane
 MOST_CHANNELS = 8  # of one modality that each have a score of their own
 
 
@@ -95,11 +96,16 @@ class HeldOut:
 
 @dataclass(frozen=True)
 class Scored:
-    """Scores by name; `units` (C,) bits per spike by null; `regions` pooled bits per spike by region."""
+    """Scores by name; `units` (C,) bits per spike by null; `regions` pooled bits per spike by region.
+
+    left_out : by name of a pooled score, how many units it is without, where there are any: those that never fired
+    where the null is from, or have no spike in the test part.
+    """
 
     scores: Mapping[str, float] = field(default_factory=dict)
     units: Mapping[str, Array] = field(default_factory=dict)
     regions: Mapping[str, float] = field(default_factory=dict)
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
 
 def onto_axis(windows: BinnedSet, values: Array, bins: Indices) -> NDArray[np.float32]:
@@ -145,28 +151,30 @@ def score_session(tested: HeldOut, said: Mapping[str, Array]) -> Scored:
     scores: dict[str, float] = {}
     units: dict[str, Array] = {}
     regions: dict[str, float] = {}
+    left_out: dict[str, int] = {}
     first_counts = next((m.name for m in tested.session.modalities if m.kind == "counts"), "")
     for m in tested.modalities:
         if m.name not in said:
             continue
+        direction = "encoding" if m.kind == "counts" else "decoding"
         if m.kind == "counts":
-            made, by_unit = _counts(tested, m.name, said[m.name])
+            found = _bits(tested, m.name, said[m.name])
+            made = {s: f.pooled for s, f in found.items()}
+            made["psth_r2"] = _psth(tested, tested.true(m.name), said[m.name])
+            left_out |= {f"{direction}.{m.name}.{s}": f.left_out for s, f in found.items() if f.left_out}
             if m.name == first_counts:
-                units, regions = by_unit, _regions(tested, m.name, said[m.name])
+                units, regions = {s: f.by_unit for s, f in found.items()}, _regions(tested, m.name, said[m.name])
         else:
             made = (_classes if m.kind == "classes" else _continuous)(tested, m.name, said[m.name])
-        direction = "encoding" if m.kind == "counts" else "decoding"
         scores |= {f"{direction}.{m.name}.{score}": value for score, value in made.items()}
-    return Scored(scores, units, regions)
+    return Scored(scores, units, regions, left_out)
 
 
-def _counts(t: HeldOut, name: str, rates: Array) -> tuple[dict[str, float], dict[str, Array]]:
+def _bits(t: HeldOut, name: str, rates: Array) -> dict[str, UnitScores]:
+    """Return bits per spike against the training mean and against that of the test part."""
     counts = t.true(name)
     nulls = {"": t.train_mean(name), "_test_null": counts.mean(0, dtype=np.float64)}
-    found = {f"bits_per_spike{end}": bits_per_spike(counts, rates, null) for end, null in nulls.items()}
-    made = {score: f.pooled for score, f in found.items()}
-    made["psth_r2"] = _psth(t, counts, rates)
-    return made, {score: f.by_unit for score, f in found.items()}
+    return {f"bits_per_spike{end}": bits_per_spike(counts, rates, null) for end, null in nulls.items()}
 
 
 def _regions(t: HeldOut, name: str, rates: Array) -> dict[str, float]:
@@ -187,7 +195,7 @@ def _continuous(t: HeldOut, name: str, values: Array) -> dict[str, float]:
     if 1 < len(channels) <= MOST_CHANNELS:
         made |= {f"r2[{c}]": float(v) for c, v in zip(channels, each, strict=True)}
     made["psth_r2"] = _psth(t, true, values)
-    if name == POSITION and len(channels) == 2 and np.isfinite(true).all(1).any():
+    if name == POSITION and len(channels) in PLACES and np.isfinite(true).all(1).any():
         error = position_error(true, values)
         made |= {"mean_error": float(error.mean()), "median_error": float(np.median(error))}
     return made
@@ -223,7 +231,7 @@ def condition(t: HeldOut) -> Array | None:
 
 def nulls(t: HeldOut) -> dict[str, float]:
     """Return what knowing nothing scores where that is not 0: the errors of the training part's mean position."""
-    if POSITION not in t.session.values or len(t.channels(POSITION)) != 2:
+    if POSITION not in t.session.values or len(t.channels(POSITION)) not in PLACES:
         return {}
     mean = t.train_mean(POSITION)[None].repeat(len(t.bins), 0)
     made = _continuous(t, POSITION, mean)

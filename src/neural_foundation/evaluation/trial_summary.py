@@ -164,7 +164,18 @@ def _entry(
     entry["chance"] = _chance(name, mine)
     entry["null"] = _null(name, mine, entry["chance"])
     entry["ceiling"] = _ceiling(name, values, entry["null"], truth)
+    if left_out := _left_out(name, mine):
+        entry["left_out"] = left_out
     return entry
+
+
+def _left_out(name: str, runs: Sequence[Run]) -> dict[str, int]:
+    """Return how many units a pooled score is without, by session, the most of its folds; {} where none."""
+    found: dict[str, int] = {}
+    for r in runs:
+        if many := r.scored.left_out.get(name, 0):
+            found[r.session] = max(many, found.get(r.session, 0))
+    return dict(sorted(found.items()))
 
 
 Key = tuple[str, str, int]  # session, fold, seed

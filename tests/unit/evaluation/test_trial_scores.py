@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from binned import made_session
 
 from neural_foundation.core.errors import DataError
+from neural_foundation.core.modalities import ModalitySpec
 from neural_foundation.evaluation.trial_scores import (
     HeldOut,
     condition,
@@ -89,6 +92,28 @@ class TestScores:
         ca1 = bits_per_spike(counts[:, [1, 3, 5]], flat[:, [1, 3, 5]], learned[[1, 3, 5]]).pooled
         assert made.regions["CA1"] == pytest.approx(ca1)
 
+    def test_units_without_a_score_are_counted_for_each_null(self) -> None:
+        session, (tested, _) = made_session(), of(made_session())
+        counts = np.array(session.values["spikes"])
+        counts[tested.train, 0] = 0  # fires in the test alone
+        counts[tested.bins, 1] = 0  # never fires in the test
+        counts[tested.bins[0], 0] = 1
+        tested, _ = of(replace(session, values={**session.values, "spikes": counts}))
+        made = score_session(tested, {"spikes": np.full((len(tested.bins), 6), 0.3)})
+        assert made.left_out == {
+            "encoding.spikes.bits_per_spike": 2,
+            "encoding.spikes.bits_per_spike_test_null": 1,
+        }
+        assert np.isnan(made.units["bits_per_spike"]).tolist() == [True, True, False, False, False, False]
+        kept = bits_per_spike(
+            counts[tested.bins][:, 2:], np.full((len(tested.bins), 4), 0.3), tested.train_mean("spikes")[2:]
+        )
+        assert made.scores["encoding.spikes.bits_per_spike"] == pytest.approx(kept.pooled)
+
+    def test_no_unit_left_out_is_said_of_none(self) -> None:
+        tested, _ = of(made_session())
+        assert score_session(tested, {"spikes": np.full((len(tested.bins), 6), 0.3)}).left_out == {}
+
     def test_the_training_mean_scores_nothing(self) -> None:
         tested, _ = of(made_session())
         rates = np.repeat(tested.train_mean("spikes")[None], len(tested.bins), 0)
@@ -150,3 +175,40 @@ def test_the_null_of_a_position_error_is_the_mean_position_of_the_training_part(
     exact = score_session(tested, {"position": np.nan_to_num(tested.true("position"))}).scores
     assert exact["decoding.position.mean_error"] == 0
     assert nulls(of(made_session())[0]) == {}
+
+
+def track(bins: int = 200) -> BinnedSession:
+    """Return a rat on a linear track, as `ratgps` has it with task: 1D: one channel, in no stated unit."""
+    from trial_runs import walker
+
+    made = walker(bins=bins)
+    spec = made.spec.model_copy(update={"channels": (made.spec.channels[0], ("position",))})
+    modalities = (made.modalities[0], ModalitySpec(name="position", kind="continuous"))
+    place = np.ascontiguousarray(made.values["position"][:, :1])
+    return replace(made, spec=spec, modalities=modalities, values={**made.values, "position": place})
+
+
+def test_a_place_on_a_track_has_an_error_and_a_null() -> None:
+    session = track()
+    tested, _ = of(session, BLOCK, n_bins=20)
+    here, mean = np.asarray(session.values["position"])[tested.bins, 0], tested.train_mean("position")[0]
+    away = np.abs(here - mean)[np.isfinite(here)]
+    made = nulls(tested)
+    assert made["decoding.position.mean_error"] == pytest.approx(away.mean(), rel=1e-5)
+    assert made["decoding.position.median_error"] == pytest.approx(np.median(away), rel=1e-5)
+    near = np.nan_to_num(tested.true("position")) + 3.0
+    scores = score_session(tested, {"position": near}).scores
+    assert scores["decoding.position.mean_error"] == pytest.approx(3.0, rel=1e-5)
+    assert "decoding.position.r2[position]" not in scores
+
+
+def test_a_position_in_space_has_no_error() -> None:
+    session = track()
+    spec = session.spec.model_copy(update={"channels": (session.spec.channels[0], ("x", "y", "z"))})
+    place = np.repeat(session.values["position"], 3, axis=1)
+    tested, _ = of(replace(session, spec=spec, values={**session.values, "position": place}), BLOCK)
+    assert nulls(tested) == {}
+    assert (
+        "decoding.position.mean_error"
+        not in score_session(tested, {"position": np.nan_to_num(tested.true("position"))}).scores
+    )

@@ -77,6 +77,17 @@ class TestTheUnitIsTheSession:
         assert not summarise([run("m", "a", float("nan"))], [], [], {}, 0)["models"]["m"]["metrics"]
 
 
+def test_units_left_out_are_the_most_of_the_folds_of_each_session() -> None:
+    def without(session: str, fold: str, many: int) -> Run:
+        return Run("m", "block", session, fold, 0, Scored({BITS: 1.0}, left_out={BITS: many} if many else {}))
+
+    made = summarise(
+        [without("a", "0", 1), without("a", "1", 3), without("b", "0", 2), without("c", "0", 0)], [], [], {}, 0
+    )
+    assert made["models"]["m"]["metrics"][BITS]["left_out"] == {"a": 3, "b": 2}
+    assert "left_out" not in entry([run("m", "a", 1.0)])
+
+
 class TestTheComparison:
     def test_it_is_with_the_best_baseline_pair_by_pair(self) -> None:
         runs = [run("m", s, v, seed=k) for s, v in (("a", 1.0), ("b", 2.0), ("c", 3.0)) for k in (0, 1)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from copy import deepcopy
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,8 @@ from neural_foundation.core.errors import DataError, PackageError, SpecError
 from neural_foundation.core.lineage import Output
 from neural_foundation.core.store import load_arrays, read_json
 from neural_foundation.evaluation.report import Provenance
-from neural_foundation.evaluation.report.trial_content import TrialReport
-from neural_foundation.evaluation.report.trial_scores import _reading
+from neural_foundation.evaluation.report.trial_content import TrialReport, headline
+from neural_foundation.evaluation.report.trial_scores import _all_scores, _reading, _table
 from neural_foundation.evaluation.report.trial_terminal import trial_tables
 from neural_foundation.evaluation.report.trials import _caveats, page, sections
 from neural_foundation.pipeline.stage import Job
@@ -347,10 +348,7 @@ def test_what_no_model_gives_is_left_out(done: Any, tmp_path: Path) -> None:
 
 
 def test_the_terminal_shows_each_way_of_holding_out(done: Any) -> None:
-    console = Console(width=140, record=True, file=io.StringIO())
-    for table in trial_tables(read_json(done[2].path("scores.json"))):
-        console.print(table)
-    text = console.export_text()
+    text = _terminal(read_json(done[2].path("scores.json")))
     assert "Scores on random trials, 3 sessions" in text
     assert "Scores on blocks of time, 3 sessions" in text
     assert "chance" in text
@@ -358,6 +356,41 @@ def test_the_terminal_shows_each_way_of_holding_out(done: Any) -> None:
     mean = scores["models"]["late"]["metrics"]["encoding.spikes.bits_per_spike"]["mean"]
     assert f"{mean:.3f}" in text
     assert np.isfinite(mean)
+
+
+def test_units_left_out_stand_beside_the_pooled_figure(done: Any) -> None:
+    scores = deepcopy(read_json(done[2].path("scores.json")))
+    plain = _terminal(scores)
+    assert "out)" not in plain
+    bits = scores["models"]["rich"]["metrics"]["encoding.spikes.bits_per_spike"]
+    bits["left_out"] = {"s0": 2, "s2": 1}
+    text = _terminal(scores)
+    assert re.search(rf"{bits['mean']:.3f} ± \S+ \(3 out\)", text)
+    assert "(n out): without n units" in text
+    report = _report(scores)
+    assert "(3 out)" in str(_table(report, headline(scores)))
+    assert "(n out): without n units, silent in the test part" in str(_table(report, headline(scores)))
+    assert "(3 out)" in str(_all_scores(report))
+
+
+def test_a_unit_that_is_silent_in_training_is_counted(tmp_path: Path) -> None:
+    session = made_session("s0", 0, units=5, trials=30)
+    counts = np.array(session.values["spikes"])
+    counts[BLOCKS[0].shows(session, "train"), 0] = 0
+    quiet = replace(session, values={**session.values, "spikes": counts})
+    model = fitted(tmp_path, "late", "psth", [quiet], BLOCKS[0], 20)
+    scores = read_json(evaluated(tmp_path, binned(tmp_path, [quiet]), [model]).path("scores.json"))
+    metrics = scores["models"]["late"]["metrics"]
+    assert metrics["encoding.spikes.bits_per_spike"]["left_out"] == {"s0": 1}
+    assert "left_out" not in metrics["encoding.spikes.bits_per_spike_test_null"]
+    assert "(1 out)" in _terminal(scores)
+
+
+def _terminal(scores: Any) -> str:
+    console = Console(width=160, record=True, file=io.StringIO())
+    for table in trial_tables(scores):
+        console.print(table)
+    return console.export_text()
 
 
 def test_the_mean_of_the_seeds_is_a_model_of_its_own(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -91,6 +91,19 @@ def headline(scores: Mapping[str, Any]) -> list[str]:
     facts = scores["metrics"]
     chosen = [n for n, f in facts.items() if f["score"] in wanted and not f["channel"]]
     return sorted(chosen, key=lambda n: (names.index(facts[n]["modality"]), wanted.index(facts[n]["score"])))
+
+
+def units_out(entry: Mapping[str, Any]) -> str:
+    """Return how many units a pooled score is without, in all sessions, as what stands behind it; '' for none."""
+    many = sum(entry.get("left_out", {}).values())
+    return f" ({many} out)" if many else ""
+
+
+def out_note(entries: Iterable[Mapping[str, Any]]) -> str:
+    """Return what `units_out` says in words; '' where it says nothing of any entry."""
+    if not any(units_out(e) for e in entries):
+        return ""
+    return "(n out): without n units, silent in the test part or where the null is from; the most of a session's folds"
 
 
 def title_of(scores: Mapping[str, Any], name: str) -> str:

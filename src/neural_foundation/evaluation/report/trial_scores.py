@@ -11,7 +11,7 @@ from .content import Estimate
 from .figures import BAR, whisker
 from .markup import Html, el, interval, number, percent, signed, significant, table
 from .svg import NARROW, Scale, fit, held, label, line, rect, span, svg, text_width, x_axis
-from .trial_content import WAYS, TrialReport, headline, title_of
+from .trial_content import WAYS, TrialReport, headline, out_note, title_of, units_out
 
 _ROW, _TOP = 36.0, 40.0
 _LOWEST = -0.5  # of an R2: what is worse is drawn at the edge
@@ -164,14 +164,16 @@ def _table(report: TrialReport, names: list[str]) -> Html:
         for way, entries in report.scores[key].items():
             rows.append([words, WAYS[way], "ceiling", *[_cell(entries.get(n)) for n in names]])
     head = ["Model", "Tested on", "Role", *[title_of(report.scores, n) for n in names]]
-    return table(head, rows, caption="Mean over sessions; standard deviation over seeds where there are several")
+    note = out_note(e for m in models.values() for e in m["metrics"].values())
+    caption = "Mean over sessions; standard deviation over seeds where there are several"
+    return table(head, rows, caption=f"{caption}. {note}" if note else caption)
 
 
 def _cell(entry: Entry | None) -> str:
     if entry is None:
         return number(None)
     sd = entry["sd_seeds"]
-    return number(entry["mean"], 3) + ("" if sd is None else f" ± {number(sd, 3)}")
+    return number(entry["mean"], 3) + ("" if sd is None else f" ± {number(sd, 3)}") + units_out(entry)
 
 
 def _all_scores(report: TrialReport) -> Html:
@@ -183,7 +185,7 @@ def _all_scores(report: TrialReport) -> Html:
                 [
                     title_of(report.scores, name),
                     shown_name(report, model),
-                    number(e["mean"], 3),
+                    number(e["mean"], 3) + units_out(e),
                     "" if e["low"] is None else interval(e["low"], e["high"], 3),
                     "" if e["sd_sessions"] is None else number(e["sd_sessions"], 3),
                     number(e["chance"]["mean"], 3) if e["chance"] else "",

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from .markup import number
-from .trial_content import WAYS, headline
+from .trial_content import WAYS, headline, out_note, units_out
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -31,6 +31,9 @@ def _table(scores: Mapping[str, Any], way: str) -> Table:
     names = [n for n in headline(scores) if any(n in made["metrics"] for made in models.values())]
     n = len(scores["sessions"])
     made = Table(title=f"Scores on {WAYS[way]}, {n} session{'s' * (n > 1)}", title_justify="left")
+    note = out_note(m["metrics"][name] for m in models.values() for name in names if name in m["metrics"])
+    if note:
+        made.caption, made.caption_justify = note, "left"
     made.add_column("model", no_wrap=True)
     for name in names:
         made.add_column(_head(scores["metrics"][name]), justify="right")
@@ -52,7 +55,7 @@ def _cell(entry: Mapping[str, Any] | None) -> str:
     if entry is None:
         return ""
     sd = entry.get("sd_seeds")
-    return number(entry["mean"], 3) + ("" if sd is None else f" ± {number(sd, 3)}")
+    return number(entry["mean"], 3) + ("" if sd is None else f" ± {number(sd, 3)}") + units_out(entry)
 
 
 def _chance(models: Mapping[str, Any], names: list[str]) -> dict[str, Mapping[str, Any]]:
