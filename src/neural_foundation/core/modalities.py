@@ -2,36 +2,62 @@
 
 A modality is `counts` (events a bin: spikes), `continuous` (behaviour, LFP) or `classes` (one word a trial: choice,
 block). Sessions share the modalities' names, not their channels: each has its own units.
+
+Its role is `neural` (what the brain did: counts, and what is said to be, as LFP) or `behaviour` (all else): encoding
+tells the first from the second, decoding the second from the first.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from .errors import SpecError, did_you_mean, one_of
 from .specs import Spec
 
 ModalityKind = Literal["counts", "continuous", "classes"]
+Role = Literal["neural", "behaviour"]
 
 
 class ModalitySpec(Spec):
-    """One modality. unit : of its values ("cm/s"). classes : the words, in the order of a model's outputs."""
+    """One modality. unit : of its values ("cm/s"). classes : the words, in the order of a model's outputs.
+
+    neural : of a continuous one, that it is of the brain, not behaviour; counts are so without saying it.
+    """
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     kind: ModalityKind
     unit: str = ""
     classes: tuple[str, ...] = ()
+    neural: bool = False
+
+    @property
+    def role(self) -> Role:
+        """Whether it is neural activity or behaviour."""
+        return "neural" if self.neural or self.kind == "counts" else "behaviour"
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Return the fields; what is not said to be neural is written as it was before there were roles."""
+        made: dict[str, Any] = dump(self)
+        return made if self.neural else {k: v for k, v in made.items() if k != "neural"}
 
     @model_validator(mode="after")
     def _classes_are_named(self) -> ModalitySpec:
+        if self.neural and self.kind != "continuous":
+            raise ValueError(f"modality '{self.name}' of kind '{self.kind}' cannot say neural: only a continuous one")
         if (self.kind == "classes") != bool(self.classes):
             raise ValueError(f"modality '{self.name}' of kind '{self.kind}' has {len(self.classes)} classes")
         if len(set(self.classes)) != len(self.classes):
             raise ValueError(f"modality '{self.name}' has a class twice: {one_of(self.classes)}")
         return self
+
+
+def told_modality(m: ModalitySpec) -> str:
+    """Return a modality in words: "lfp (neural continuous)", "choice (classes: left, right)"."""
+    return f"{m.name} ({'neural ' if m.neural else ''}{m.kind}{': ' if m.classes else ''}{', '.join(m.classes)})"
 
 
 class BinnedSessionSpec(Spec):
@@ -73,6 +99,10 @@ class BinnedSpec(Spec):
     def of_kind(self, *kinds: ModalityKind) -> tuple[str, ...]:
         """Return the names of the modalities of some kinds, in order."""
         return tuple(m.name for m in self.modalities if m.kind in kinds)
+
+    def of_role(self, role: Role, *kinds: ModalityKind) -> tuple[str, ...]:
+        """Return the names of the modalities of a role, of some kinds where they are given, in order."""
+        return tuple(m.name for m in self.modalities if m.role == role and (not kinds or m.kind in kinds))
 
     def modality(self, name: str) -> ModalitySpec:
         """Return a modality by name; SpecError names those there are."""

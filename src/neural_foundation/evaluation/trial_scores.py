@@ -156,7 +156,7 @@ def score_session(tested: HeldOut, said: Mapping[str, Array]) -> Scored:
     for m in tested.modalities:
         if m.name not in said:
             continue
-        direction = "encoding" if m.kind == "counts" else "decoding"
+        direction = "encoding" if m.role == "neural" else "decoding"
         if m.kind == "counts":
             found = _bits(tested, m.name, said[m.name])
             made = {s: f.pooled for s, f in found.items()}

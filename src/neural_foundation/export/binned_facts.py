@@ -55,16 +55,24 @@ def chosen_session(binned: BinnedSpec, session: str | None) -> int:
 
 
 def counted(binned: BinnedSpec, session: int) -> tuple[str, ...]:
-    """Return the modalities of counts that a session has; SpecError where it has none."""
+    """Return the modalities of counts that a session has; SpecError where it has none, or is decoded from LFP too."""
     names = tuple(n for n in binned.of_kind("counts") if binned.channels(session, n))
     if not names:
         raise SpecError(f"Session '{binned.sessions[session].name}' has no counts to decode from")
+    others = [n for n in binned.of_role("neural", "continuous") if binned.channels(session, n)]
+    if others:
+        given = f"Session '{binned.sessions[session].name}' is decoded from {one_of(others)} beside its counts"
+        raise SpecError(
+            given,
+            allowed="counts alone, live",
+            remedy="Run --stage report alone, or fit sessions that are binned without `lfp`",
+        )
     return names
 
 
 def decoded(binned: BinnedSpec, session: int) -> tuple[str, ...]:
     """Return the modalities that are decoded from counts, in order; SpecError where there is none."""
-    names = tuple(n for n in binned.names if binned.modality(n).kind != "counts" and binned.channels(session, n))
+    names = tuple(n for n in binned.of_role("behaviour") if binned.channels(session, n))
     if not names:
         raise SpecError(f"Session '{binned.sessions[session].name}' has nothing but counts: there is nothing to decode")
     return names

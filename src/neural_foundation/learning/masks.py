@@ -5,10 +5,11 @@ Masks are bool, (B, T) for counts and continuous modalities and (B, 1) for class
 
 Schemes (`ratio` is the share of tokens; of T bins at least one is hidden):
 
-encoding        all counts are hidden, all else is seen.
-decoding        all else is hidden, the counts are seen.
-neural          all counts of some bins are hidden, all else is seen.
-behavioural     all continuous modalities of some bins are hidden, each class with the chance `ratio`; counts are seen.
+encoding        all that is neural is hidden (counts, LFP), behaviour is seen.
+decoding        all behaviour is hidden, what is neural is seen.
+neural          all that is neural is hidden in some bins, all else is seen.
+behavioural     all continuous behaviours of some bins are hidden, each class with the chance `ratio`; what is neural is
+                seen.
 within_modality some bins of one modality, drawn at random, are hidden, and all other modalities wholly: it is told from
                 itself alone. The loss counts in those bins only.
 random_token    some of all tokens are hidden, whatever they are of.
@@ -38,12 +39,14 @@ Pair = tuple[dict[str, Mask], dict[str, Mask]]
 
 @dataclass(frozen=True)
 class Facts:
-    """What a window has: bins, and the names of its modalities by kind."""
+    """What a window has: bins, and the names of its modalities by kind; `signals` are the continuous ones that are
+    neural, such as LFP."""
 
     n_bins: int
     counts: tuple[str, ...]
     continuous: tuple[str, ...]
     classes: tuple[str, ...]
+    signals: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, spec: BinnedSpec, session: int, n_bins: int) -> Facts:
@@ -52,7 +55,18 @@ class Facts:
         def there(kind: Any) -> tuple[str, ...]:
             return tuple(n for n in spec.of_kind(kind) if spec.channels(session, n))
 
-        return cls(n_bins, there("counts"), there("continuous"), there("classes"))
+        continuous = there("continuous")
+        signals = tuple(n for n in continuous if spec.modality(n).role == "neural")
+        return cls(n_bins, there("counts"), continuous, there("classes"), signals)
+
+    @property
+    def neural(self) -> tuple[str, ...]:
+        return self.counts + self.signals
+
+    @property
+    def moving(self) -> tuple[str, ...]:
+        """The continuous behaviours."""
+        return tuple(n for n in self.continuous if n not in self.signals)
 
     @property
     def dynamic(self) -> tuple[str, ...]:
@@ -68,12 +82,11 @@ class Facts:
 
     def possible(self, scheme: Scheme) -> bool:
         """Return whether these modalities give a scheme something to tell, and something to tell it from."""
-        others = self.continuous + self.classes
         if scheme in ("within_modality", "causal"):
             return bool(self.dynamic) and self.n_bins > 1
         if scheme == "random_token":
             return sum(map(self.size, self.names)) > 1
-        return bool(self.counts and others)
+        return bool(self.neural and self.moving + self.classes)
 
 
 def hide(scheme: Scheme, facts: Facts, ratio: float, draw: np.random.Generator) -> Pair:
@@ -114,23 +127,23 @@ def _wholly(facts: Facts, names: Sequence[str]) -> dict[str, Mask]:
 
 
 def _encoding(facts: Facts, ratio: float, draw: np.random.Generator) -> Pair:
-    hidden = _wholly(facts, facts.counts)
+    hidden = _wholly(facts, facts.neural)
     return hidden, hidden
 
 
 def _decoding(facts: Facts, ratio: float, draw: np.random.Generator) -> Pair:
-    hidden = _wholly(facts, facts.continuous + facts.classes)
+    hidden = _wholly(facts, facts.moving + facts.classes)
     return hidden, hidden
 
 
 def _neural(facts: Facts, ratio: float, draw: np.random.Generator) -> Pair:
     bins = _some(facts.n_bins, ratio, draw)
-    hidden = dict.fromkeys(facts.counts, bins)
+    hidden = dict.fromkeys(facts.neural, bins)
     return hidden, hidden
 
 
 def _behavioural(facts: Facts, ratio: float, draw: np.random.Generator) -> Pair:
-    hidden = dict.fromkeys(facts.continuous, _some(facts.n_bins, ratio, draw))
+    hidden = dict.fromkeys(facts.moving, _some(facts.n_bins, ratio, draw))
     hidden |= {name: draw.random(1) < ratio for name in facts.classes}
     return hidden, hidden
 

@@ -34,7 +34,7 @@ Indices = NDArray[np.int64]
 class Resample(Spec):
     """Which windows have their counts taken from bins of like behaviour, and from how many such bins."""
 
-    by: tuple[str, ...] = Field(min_length=1, description="continuous modalities that say what behaviour is alike")
+    by: tuple[str, ...] = Field(min_length=1, description="continuous behaviours that say what is alike")
     share: float = Field(0.5, gt=0, le=1, description="share of the training windows that are made so")
     neighbours: int = Field(12, ge=2, description="how many of the nearest training bins a count may come from")
     splice: float = Field(
@@ -45,13 +45,14 @@ class Resample(Spec):
 class Resampler:
     """The training bins of each session, and for each of them those nearest in behaviour.
 
-    SpecError where `by` names no continuous modality, DataError where a session lacks one or has too few bins.
+    SpecError where `by` names no continuous behaviour, DataError where a session lacks one or has too few bins.
     """
 
     def __init__(self, spec: Resample, windows: BinnedSet) -> None:
         for name in spec.by:
-            if windows.spec.modality(name).kind != "continuous":
-                raise SpecError(f"resample.by: '{name}'", allowed=one_of(windows.spec.of_kind("continuous")))
+            windows.spec.modality(name)
+            if name not in (known := windows.spec.of_role("behaviour", "continuous")):
+                raise SpecError(f"resample.by: '{name}' is no behaviour over time", allowed=one_of(known))
         if spec.splice and windows.spec.of_kind("classes"):
             given = f"resample.splice is {spec.splice:g}, but a trial's {one_of(windows.spec.of_kind('classes'))}"
             raise SpecError(f"{given} would not hold for a path that leaves it", remedy="Set splice to 0")

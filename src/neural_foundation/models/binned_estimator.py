@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neural_foundation.core.errors import DataError, PackageError, SignalMismatchError, SpecError, one_of
-from neural_foundation.core.modalities import BinnedSpec
+from neural_foundation.core.modalities import BinnedSpec, told_modality
 from neural_foundation.core.specs import SignalSpec, TargetSpec
 
 from .base import Estimator, ModelSpec
@@ -231,6 +231,14 @@ class BinnedEstimator(ABC):
         """Return the names of the modalities of some kinds that a session has."""
         return tuple(n for n in self.spec.of_kind(*kinds) if self.spec.channels(session, n))
 
+    def _neural(self, session: int) -> tuple[str, ...]:
+        """Return what a decoder sees of a session: its counts, and what else is neural."""
+        return tuple(n for n in self.spec.of_role("neural") if self.spec.channels(session, n))
+
+    def _moving(self, session: int) -> tuple[str, ...]:
+        """Return the continuous behaviours of a session."""
+        return tuple(n for n in self.spec.of_role("behaviour", "continuous") if self.spec.channels(session, n))
+
 
 def _last_apart(windows: Windows, name: str) -> tuple[Windows, Windows]:
     if windows.n < 2:
@@ -242,7 +250,7 @@ def _last_apart(windows: Windows, name: str) -> tuple[Windows, Windows]:
 def _told(value: Any) -> str:
     if not isinstance(value, tuple):
         return f"{value:g}"
-    return one_of([f"{m.name} ({m.kind}{': ' if m.classes else ''}{', '.join(m.classes)})" for m in value])
+    return one_of([told_modality(m) for m in value])
 
 
 def _counted(channels: tuple[tuple[str, ...], ...]) -> str:

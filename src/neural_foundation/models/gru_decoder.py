@@ -47,7 +47,7 @@ class GRU(BinnedModel):
 
 
 class GRUEstimator(BinnedEstimator):
-    """Learned: `mean, scale` (C,) of counts, `y_mean, y_scale` (K,) of continuous channels, and
+    """Learned: `mean, scale` (C,) of what is neural, `y_mean, y_scale` (K,) of continuous channels, and
     the weights, `network.NAME`."""
 
     def __init__(self, model: GRU, spec: BinnedSpec, seed: int) -> None:
@@ -59,8 +59,8 @@ class GRUEstimator(BinnedEstimator):
             return {}
         from .gru_network import train_network
 
-        made = dict(zip(SCALES[:2], standard(train.join(self._has(session, "counts"))), strict=True))
-        targets = self._has(session, "continuous")
+        made = dict(zip(SCALES[:2], standard(train.join(self._neural(session))), strict=True))
+        targets = self._moving(session)
         y = standard(train.join(targets)) if targets else (np.zeros(0), np.ones(0))
         made |= dict(zip(SCALES[2:], y, strict=True))
         parts = [(self._input(session, p, made), *self._targets(session, p, made)) for p in (train, validation)]
@@ -72,15 +72,15 @@ class GRUEstimator(BinnedEstimator):
     def _predict(
         self, session: int, learned: Mapping[str, Array], seen: Windows, hidden: tuple[str, ...]
     ) -> dict[str, Array]:
-        counts = self._has(session, "counts")
-        if not self._decodes(session) or not all(n in seen.values for n in counts):
+        neural = self._neural(session)
+        if not self._decodes(session) or not all(n in seen.values for n in neural):
             return {}
         from .gru_network import apply_network
 
         weights = {n.removeprefix(NETWORK): v for n, v in learned.items() if n.startswith(NETWORK)}
         y, logits = apply_network(self._network(session), weights, self._input(session, seen, learned))
         y = y * learned["y_scale"] + learned["y_mean"]
-        targets, classes = self._has(session, "continuous"), self._has(session, "classes")
+        targets, classes = self._moving(session), self._has(session, "classes")
         ends = np.cumsum([len(self.spec.channels(session, n)) for n in targets])[:-1]
         made = dict(zip(targets, np.split(y, ends, axis=-1), strict=True)) if targets else {}
         ends = np.cumsum([len(self.spec.modality(n).classes) for n in classes])[:-1]
@@ -95,23 +95,23 @@ class GRUEstimator(BinnedEstimator):
         return {*SCALES, *(NETWORK + name for name in self._network(session).state_dict())}
 
     def _decodes(self, session: int) -> bool:
-        return bool(self._has(session, "counts")) and bool(self._has(session, "continuous", "classes"))
+        return bool(self._neural(session)) and bool(self._moving(session) + self._has(session, "classes"))
 
     def _network(self, session: int) -> GRUNetwork:
         from .gru_network import GRUNetwork
 
-        n = [len(self.spec.channels(session, name)) for name in self._has(session, "counts")]
-        k = [len(self.spec.channels(session, name)) for name in self._has(session, "continuous")]
+        n = [len(self.spec.channels(session, name)) for name in self._neural(session)]
+        k = [len(self.spec.channels(session, name)) for name in self._moving(session)]
         classes = tuple(len(self.spec.modality(name).classes) for name in self._has(session, "classes"))
         seed = derive(self.seed, "gru start", self.spec.sessions[session].name)
         return GRUNetwork(sum(n), sum(k), classes, self.model, seed)
 
     def _input(self, session: int, windows: Windows, learned: Mapping[str, Array]) -> NDArray[np.float32]:
-        z = standardised(windows.join(self._has(session, "counts")), learned["mean"], learned["scale"])
+        z = standardised(windows.join(self._neural(session)), learned["mean"], learned["scale"])
         return np.clip(z, -10, 10).astype(np.float32)  # a unit that fires once in training has a tiny deviation
 
     def _targets(self, session: int, windows: Windows, learned: Mapping[str, Array]) -> tuple[Array, Array]:
-        targets, classes = self._has(session, "continuous"), self._has(session, "classes")
+        targets, classes = self._moving(session), self._has(session, "classes")
         y = windows.join(targets) if targets else np.zeros((windows.n, self.spec.n_bins, 0))
         y = ((y - learned["y_mean"]) / learned["y_scale"]).astype(np.float32)
         k = np.stack([windows.values[n] for n in classes], axis=-1) if classes else np.zeros((windows.n, 0), np.int64)

@@ -40,10 +40,10 @@ class BehaviourEstimator(BinnedEstimator):
         self.model = model
 
     def _features(self, session: int) -> BehaviourFeatures:
-        return BehaviourFeatures(self.model, self.spec, self._has(session, "continuous"), self._has(session, "classes"))
+        return BehaviourFeatures(self.model, self.spec, self._moving(session), self._has(session, "classes"))
 
     def _encodes(self, session: int) -> bool:
-        return bool(self._has(session, "counts")) and bool(self._has(session, "continuous", "classes"))
+        return bool(self._has(session, "counts")) and bool(self._moving(session) + self._has(session, "classes"))
 
     def _by_modality(self, session: int, rates: Array) -> dict[str, Array]:
         names = self._has(session, "counts")

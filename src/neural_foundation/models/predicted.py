@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from ..core.errors import SpecError, did_you_mean, one_of
 from ..core.modalities import BinnedSpec
 
-ENCODING = "encoding"  # counts from all else
-DECODING = "decoding"  # all else from counts
+ENCODING = "encoding"  # neural activity from behaviour
+DECODING = "decoding"  # behaviour from neural activity
 DIRECTIONS = (ENCODING, DECODING)
 
 
@@ -36,10 +36,10 @@ def hidden_for(direction: str, spec: BinnedSpec) -> tuple[str, ...]:
     if direction not in DIRECTIONS:
         given = f"There is no direction '{direction}'.{did_you_mean(direction, DIRECTIONS)}"
         raise SpecError(given, allowed=one_of(DIRECTIONS))
-    counts, rest = spec.of_kind("counts"), spec.of_kind("continuous", "classes")
-    hidden, seen = (counts, rest) if direction == ENCODING else (rest, counts)
+    neural, behaviour = spec.of_role("neural"), spec.of_role("behaviour")
+    hidden, seen = (neural, behaviour) if direction == ENCODING else (behaviour, neural)
     if not hidden or not seen:
-        given = f"'{direction}' needs counts and another modality; there are only {one_of(spec.names)}"
+        given = f"'{direction}' needs neural activity and behaviour; there are only {one_of(spec.names)}"
         raise SpecError(given, remedy="Bin a modality more")
     return hidden
 

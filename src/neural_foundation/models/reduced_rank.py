@@ -71,11 +71,11 @@ class ReducedRankEstimator(BehaviourEstimator):
         self, session: int, learned: Mapping[str, Array], seen: Windows, hidden: tuple[str, ...]
     ) -> dict[str, Array]:
         made: dict[str, Array] = {}
-        counts, features = self._has(session, "counts"), self._features(session)
-        if self._decodes(session) and all(n in seen.values for n in counts):
-            z = standardised(seen.join(counts), learned["mean"], learned["scale"]) @ learned["patterns"]
+        neural, features = self._neural(session), self._features(session)
+        if self._decodes(session) and all(n in seen.values for n in neural):
+            z = standardised(seen.join(neural), learned["mean"], learned["scale"]) @ learned["patterns"]
             said = self.lags.apply(z, learned["weight"]) * learned["y_deviation"] + learned["bias"]
-            targets = self._has(session, "continuous")
+            targets = self._moving(session)
             ends = np.cumsum([len(self.spec.channels(session, n)) for n in targets])[:-1]
             made = dict(zip(targets, np.split(said, ends, axis=-1), strict=True))
         if self._encodes(session) and features.sees(seen):
@@ -86,13 +86,13 @@ class ReducedRankEstimator(BehaviourEstimator):
         return {*(DECODED if self._decodes(session) else ()), *(ENCODED if self._encodes(session) else ())}
 
     def _decodes(self, session: int) -> bool:
-        return bool(self._has(session, "counts")) and bool(self._has(session, "continuous"))
+        return bool(self._neural(session)) and bool(self._moving(session))
 
     def _decoder(self, session: int, train: Windows, validation: Windows) -> dict[str, Array]:
-        counts, targets = self._has(session, "counts"), self._has(session, "continuous")
-        mean, scale = standard(train.join(counts))
+        neural, targets = self._neural(session), self._moving(session)
+        mean, scale = standard(train.join(neural))
         y_mean, y_scale = standard(train.join(targets))
-        z, apart = (standardised(p.join(counts), mean, scale) for p in (train, validation))
+        z, apart = (standardised(p.join(neural), mean, scale) for p in (train, validation))
         y, y_apart = ((p.join(targets) - y_mean) / y_scale for p in (train, validation))
         patterns = _patterns(z, y, self.lags)
         best, least = None, np.inf

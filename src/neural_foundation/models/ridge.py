@@ -45,8 +45,8 @@ class Ridge(LagDecoder):
 
 
 class LagEstimator(BinnedEstimator):
-    """Decodes continuous channels from lagged counts. A session learns `mean, scale` (C,) of the counts, `weight`
-    (L * C, K), `bias` (K,) and `alpha` (K,), K the channels of all continuous modalities in order."""
+    """Decodes continuous behaviours from lagged counts (and LFP). A session learns `mean, scale` (C,) of what is
+    neural, `weight` (L * C, K), `bias` (K,) and `alpha` (K,), K the channels of all continuous behaviours in order."""
 
     def __init__(self, model: LagDecoder, spec: BinnedSpec) -> None:
         super().__init__(spec)
@@ -55,30 +55,30 @@ class LagEstimator(BinnedEstimator):
     def _linear(
         self, session: int, train: Windows, validation: Windows, alphas: tuple[float, ...], *, refit: bool = False
     ) -> dict[str, Array]:
-        counts, targets = self._has(session, "counts"), self._has(session, "continuous")
-        if not counts or not targets:
+        neural, targets = self._neural(session), self._moving(session)
+        if not neural or not targets:
             return {}
-        mean, scale = standard(train.join(counts))
+        mean, scale = standard(train.join(neural))
         y_mean, y_scale = standard(train.join(targets))
         parts = [
-            (standardised(part.join(counts), mean, scale), (part.join(targets) - y_mean) / y_scale)
+            (standardised(part.join(neural), mean, scale), (part.join(targets) - y_mean) / y_scale)
             for part in (train, validation)
         ]
         weight, alpha = fit_lags(self.lags, parts[0], parts[1], alphas, refit=refit)
         return {"mean": mean, "scale": scale, "weight": weight * y_scale, "bias": y_mean, "alpha": alpha}
 
     def _continuous(self, session: int, learned: Mapping[str, Array], seen: Windows) -> dict[str, Array]:
-        """Return all continuous modalities of the session; nothing where counts are missing."""
-        counts, targets = self._has(session, "counts"), self._has(session, "continuous")
-        if not targets or not _sees(seen, counts):
+        """Return all continuous behaviours of the session; nothing where what is neural is missing."""
+        neural, targets = self._neural(session), self._moving(session)
+        if not targets or not _sees(seen, neural):
             return {}
-        z = standardised(seen.join(counts), learned["mean"], learned["scale"])
+        z = standardised(seen.join(neural), learned["mean"], learned["scale"])
         made = self.lags.apply(z, learned["weight"]) + learned["bias"]
         ends = np.cumsum([len(self.spec.channels(session, n)) for n in targets])[:-1]
         return dict(zip(targets, np.split(made, ends, axis=-1), strict=True))
 
     def _linear_names(self, session: int) -> set[str]:
-        whole = self._has(session, "counts") and self._has(session, "continuous")
+        whole = self._neural(session) and self._moving(session)
         return {"mean", "scale", "weight", "bias", "alpha"} if whole else set()
 
 
@@ -92,9 +92,9 @@ class RidgeEstimator(LagEstimator):
 
     def _fit(self, session: int, train: Windows, validation: Windows) -> dict[str, Array]:
         made = self._linear(session, train, validation, ALPHAS, refit=self.model.refit)
-        counts = self._has(session, "counts")
-        for name in self._has(session, "classes") if counts else ():
-            parts = [(parts_of(p.join(counts), self.part), p.values[name]) for p in (train, validation)]
+        neural = self._neural(session)
+        for name in self._has(session, "classes") if neural else ():
+            parts = [(parts_of(p.join(neural), self.part), p.values[name]) for p in (train, validation)]
             learned = fit_logistic(parts[0], parts[1], len(self.spec.modality(name).classes))
             made |= {f"{name}.{key}": value for key, value in learned.items()}
         return made
@@ -103,15 +103,15 @@ class RidgeEstimator(LagEstimator):
         self, session: int, learned: Mapping[str, Array], seen: Windows, hidden: tuple[str, ...]
     ) -> dict[str, Array]:
         made = self._continuous(session, learned, seen)
-        counts = self._has(session, "counts")
-        if _sees(seen, counts):
-            features = parts_of(seen.join(counts), self.part)
+        neural = self._neural(session)
+        if _sees(seen, neural):
+            features = parts_of(seen.join(neural), self.part)
             for name in self._has(session, "classes"):
                 made[name] = logistic_probability(features, {key: learned[f"{name}.{key}"] for key in LOGISTIC})
         return {name: value for name, value in made.items() if name in hidden}
 
     def _expected(self, session: int) -> set[str]:
-        classes = self._has(session, "classes") if self._has(session, "counts") else ()
+        classes = self._has(session, "classes") if self._neural(session) else ()
         return self._linear_names(session) | {f"{name}.{key}" for name in classes for key in LOGISTIC}
 
 

@@ -50,9 +50,9 @@ class WienerEstimator(LagEstimator):
         made = self._linear(session, train, validation, ALPHA)
         if not made or self.degree == 1:
             return made
-        z = standardised(train.join(self._has(session, "counts")), made["mean"], made["scale"])
+        z = standardised(train.join(self._neural(session)), made["mean"], made["scale"])
         said = self.lags.apply(z, made["weight"]).reshape(-1, len(made["bias"]))
-        true = train.join(self._has(session, "continuous")).reshape(said.shape) - made["bias"]
+        true = train.join(self._moving(session)).reshape(said.shape) - made["bias"]
         size = np.where(said.std(0) > 0, said.std(0), 1.0)
         curve = np.zeros((self.degree + 1, said.shape[1]))
         for k in range(said.shape[1]):

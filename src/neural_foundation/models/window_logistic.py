@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .lagged import standard, standardised
 from .linear import softmax
 
 Array = NDArray[Any]
@@ -31,17 +32,17 @@ def fit_logistic(train: tuple[Array, Array], validation: tuple[Array, Array], n_
     Features are standardised, and divided by the root of their number so that a penalty means the same for any number.
     Classes weigh alike. C, the inverse penalty, is the one of `C_GRID` with the least log loss on the validation part
     (classes alike), the stronger at a tie. Classes without training windows get the probability 1e-13 or so; with one
-    class alone that one is always said.
+    class alone that one is always said. A feature that is not known (a gap of LFP) counts as its mean.
     """
     (x, y), (x_apart, y_apart) = (_known(*part) for part in (train, validation))
-    mean, scale = (x.mean(0), x.std(0)) if len(x) else (np.zeros(x.shape[1]), np.ones(x.shape[1]))
+    mean, scale = _moments(x)
     scale = np.where(scale > 0, scale, 1.0) * np.sqrt(x.shape[1])
     weight, bias = np.zeros((n_classes, x.shape[1])), np.full(n_classes, NEVER)
     present = np.unique(y)
     if len(present) < 2:
         bias[present if len(present) else slice(None)] = 0.0
         return {"mean": mean, "scale": scale, "weight": weight, "bias": bias}
-    z, apart = (x - mean) / scale, (x_apart - mean) / scale
+    z, apart = standardised(x, mean, scale), standardised(x_apart, mean, scale)
     # the penalty does not change under rotation: n directions hold all that n windows say
     left, size, basis = np.linalg.svd(z, full_matrices=False)
     judged = apart @ basis.T, np.searchsorted(present, y_apart), np.isin(y_apart, present)
@@ -53,7 +54,15 @@ def fit_logistic(train: tuple[Array, Array], validation: tuple[Array, Array], n_
 
 def logistic_probability(features: Array, learned: Mapping[str, Array]) -> NDArray[np.float64]:
     """Return the probabilities (n, K) of features (n, P * C)."""
-    return softmax((features - learned["mean"]) / learned["scale"] @ learned["weight"].T + learned["bias"])
+    z = standardised(features, learned["mean"], learned["scale"])
+    return softmax(z @ learned["weight"].T + learned["bias"])
+
+
+def _moments(x: Array) -> tuple[Array, Array]:
+    """Return mean and deviation (F,) of what is known of features (n, F)."""
+    if not len(x):
+        return np.zeros(x.shape[1]), np.ones(x.shape[1])
+    return standard(x) if np.isnan(x).any() else (x.mean(0), x.std(0))
 
 
 def _known(features: Array, target: Array) -> tuple[Array, Array]:

@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from ..core.errors import DataError, did_you_mean, one_of
 from ..core.kinds import of
+from ..core.modalities import Role
 from ..core.specs import Spec
 from ..recordings import Intervals, Series, Signal
 from ..recordings.interval_table import facts_of
@@ -55,6 +56,9 @@ class Dynamic(Spec):
         "clock", description="clock: three median intervals without a sample are a gap; change: it did not change"
     )
     signals: tuple[of(SIGNALS, SignalOp), ...] = Field((), description="a chain that a signal runs through before")  # type: ignore[valid-type]
+    role: Role = Field(
+        "behaviour", description="neural: of the brain, told from behaviour and used to tell it, as counts are"
+    )
 
     @model_validator(mode="after")
     def _columns_once(self) -> Dynamic:
@@ -109,6 +113,15 @@ class Dynamic(Spec):
         return np.linalg.norm(change, axis=1, keepdims=True) if self.measure == "speed" else change
 
 
+def _neural(value: Any) -> Any:
+    """Return what is given with the role `neural`, unless it says another."""
+    if isinstance(value, dict):
+        return {"role": "neural", **value}
+    if isinstance(value, Dynamic) and "role" not in value.model_fields_set:
+        return value.model_copy(update={"role": "neural"})
+    return value
+
+
 class Static(Spec):
     """A class a trial: what a column of the trials says. `classes`: word -> what stands in the column.
 
@@ -158,6 +171,8 @@ class _Mapping:
 # mappings in a recipe, kept as pairs: the order of the behaviours is part of the key, and a mapping's is not
 Dynamics = Annotated[tuple[tuple[str, Dynamic], ...], BeforeValidator(_named), _Mapping(Dynamic)]
 Statics = Annotated[tuple[tuple[str, Static], ...], BeforeValidator(_named), _Mapping(Static)]
+# the role is said, not the default of a type of its own: so it is in the key of what is binned with it
+Neural = Annotated[Dynamic, BeforeValidator(_neural)]
 
 
 def names_of(source: Series | Signal) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.errors import DataError, SignalMismatchError, StoreError, one_of
-from ..core.modalities import BinnedSessionSpec, BinnedSpec, ModalitySpec
+from ..core.modalities import BinnedSessionSpec, BinnedSpec, ModalitySpec, told_modality
 from ..core.seeds import generator
 from ..core.store import atomic, read_json, write_json
 
@@ -109,8 +109,8 @@ def spec_of(sessions: Sequence[BinnedSession], n_bins: int) -> BinnedSpec:
     return BinnedSpec(bin_s=head.bin_s, n_bins=n_bins, modalities=modalities, sessions=tuple(s.spec for s in sessions))
 
 
-def _kinds(session: BinnedSession) -> list[tuple[str, str, tuple[str, ...]]]:
-    return [(m.name, m.kind, m.classes) for m in session.modalities]
+def _kinds(session: BinnedSession) -> list[tuple[str, str, str, tuple[str, ...]]]:
+    return [(m.name, m.kind, m.role, m.classes) for m in session.modalities]
 
 
 def _units(sessions: Sequence[BinnedSession]) -> dict[str, str]:
@@ -127,7 +127,7 @@ def _units(sessions: Sequence[BinnedSession]) -> dict[str, str]:
 
 
 def _told(session: BinnedSession) -> str:
-    return one_of([f"{m.name} ({m.kind}{': ' if m.classes else ''}{', '.join(m.classes)})" for m in session.modalities])
+    return one_of([told_modality(m) for m in session.modalities])
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -91,6 +92,54 @@ def test_causal_sees_only_bins_before_the_one_that_counts() -> None:
             assert np.flatnonzero(scored[name]).tolist() == [first]
         assert all(hidden[name].all() and name not in scored for name in FACTS.classes)
     assert firsts == set(range(1, 20))
+
+
+class TestWithLFP:
+    """LFP is neural: hidden with the spikes, seen with the spikes."""
+
+    FACTS = Facts(20, ("spikes",), ("lfp", "speed"), ("choice",), signals=("lfp",))
+
+    def test_encoding_sees_behaviour_alone(self) -> None:
+        hidden, scored = hide("encoding", self.FACTS, 0.3, draw())
+        assert unseen(hidden) == unseen(scored) == {"spikes", "lfp"}
+        assert all(mask.all() for mask in hidden.values())
+
+    def test_decoding_sees_spikes_and_lfp(self) -> None:
+        hidden, scored = hide("decoding", self.FACTS, 0.3, draw())
+        assert unseen(hidden) == unseen(scored) == {"speed", "choice"}
+        assert all(mask.all() for mask in hidden.values())
+
+    def test_neural_hides_the_same_bins_of_both(self) -> None:
+        hidden, _ = hide("neural", self.FACTS, 0.3, draw())
+        assert set(hidden) == {"spikes", "lfp"}
+        assert hidden["spikes"].sum() == 6
+        assert (hidden["spikes"] == hidden["lfp"]).all()
+
+    def test_behavioural_hides_neither(self) -> None:
+        for i in range(50):
+            hidden, _ = hide("behavioural", self.FACTS, 0.3, draw(i))
+            assert set(hidden) == {"speed", "choice"}
+
+    def test_lfp_is_told_from_itself_and_in_time_as_the_others_are(self) -> None:
+        told = {next(iter(hide("within_modality", self.FACTS, 0.3, draw(i))[1])) for i in range(60)}
+        assert told == {"spikes", "lfp", "speed"}
+        hidden, _ = hide("causal", self.FACTS, 0.3, draw())
+        assert (hidden["lfp"] == hidden["spikes"]).all()
+
+    def test_spikes_and_lfp_alone_have_no_direction(self) -> None:
+        neural = Facts(20, ("spikes",), ("lfp",), (), signals=("lfp",))
+        assert possible(dict.fromkeys(SCHEMES, 1.0), neural) == ["within_modality", "random_token", "causal"]
+        lfp = Facts(20, (), ("lfp", "speed"), (), signals=("lfp",))
+        assert possible({"encoding": 1.0, "decoding": 1.0}, lfp) == ["encoding", "decoding"]
+
+    def test_facts_of_a_session_know_its_role(self) -> None:
+        a = made_session("a")
+        modalities = tuple(m.model_copy(update={"neural": m.name == "motion_energy"}) for m in a.modalities)
+        windows = made_set([replace(a, modalities=modalities)])
+        facts = Facts.of(windows.spec, 0, 20)
+        assert facts.signals == ("motion_energy",)
+        assert facts.neural == ("spikes", "motion_energy")
+        assert facts.moving == ("wheel_speed",)
 
 
 @pytest.mark.parametrize("ratio", [0.05, 0.1, 0.3, 0.5, 0.75, 0.95])

@@ -229,5 +229,5 @@ def test_directions_hide_what_they_say() -> None:
     assert hidden_for(DECODING, spec) == ("wheel_speed", "motion_energy", "choice", "block")
     with pytest.raises(SpecError, match="no direction 'encode'. Did you mean 'encoding'"):
         hidden_for("encode", spec)
-    with pytest.raises(SpecError, match="needs counts and another modality"):
+    with pytest.raises(SpecError, match="needs neural activity and behaviour"):
         hidden_for(ENCODING, spec.model_copy(update={"modalities": spec.modalities[:1]}))

@@ -83,6 +83,10 @@ class TrialReport:
         """Return the modalities of some kinds."""
         return [m for m in self.scores["modalities"] if m["kind"] in kinds]
 
+    def behaviours(self) -> list[Mapping[str, Any]]:
+        """Return the continuous behaviours: LFP is told from them, and is none."""
+        return [m for m in self.kinds("continuous") if not m.get("neural")]
+
 
 def headline(scores: Mapping[str, Any]) -> list[str]:
     """Return the scores that stand for their modality, in the order of the modalities."""

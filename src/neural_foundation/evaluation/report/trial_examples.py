@@ -37,14 +37,14 @@ def key(*items: tuple[str, str]) -> Html:
 
 
 def behaviour_section(report: TrialReport) -> Drawn | None:
-    model = report.speaker(*[f"values/{m['name']}" for m in report.kinds("continuous") if m["name"] != "position"])
+    model = report.speaker(*[f"values/{m['name']}" for m in report.behaviours() if m["name"] != "position"])
     if model is None:
         return None
     figures = [_behaviour(report, model, session, name) for session, name in report.shown() if session < _SESSIONS]
     kept = [f for f in figures if f]
     if not kept:
         return None
-    text = f"Decoded from spikes alone by {model}, on tested trials chosen by their place in the session. "
+    text = f"Decoded from neural activity alone by {model}, on tested trials chosen by their place in the session. "
     text += "A gap in the black line is behaviour that was not measured."
     return Drawn("Behaviour, true and decoded", text, join([_truth_key(), *kept]))
 
@@ -55,7 +55,7 @@ def _truth_key() -> Html:
 
 def _behaviour(report: TrialReport, model: str, session: int, name: str) -> Html | None:
     rows: list[tuple[str, Array, Array]] = []
-    for m in report.kinds("continuous"):
+    for m in report.behaviours():
         name_in = f"values/{m['name']}"
         true, said = report.true(session, name_in), report.said(session, name_in, model)
         if true is None or said is None or m["name"] == "position":

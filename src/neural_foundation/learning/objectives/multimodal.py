@@ -48,7 +48,7 @@ class Multimodal(Objective):
     not_ordered: ClassVar[str] = "learns from windows of their own"
 
     mode: Literal["mm", "encoding", "decoding"] = Field(
-        "mm", description="mm: all directions in one model; encoding: counts only; decoding: all but counts only"
+        "mm", description="mm: all directions in one model; encoding: neural activity only; decoding: behaviour only"
     )
     schemes: dict[Scheme, float] = Field(
         {}, description="how often each way of hiding is drawn, instead of those of the mode"

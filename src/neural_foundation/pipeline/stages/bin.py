@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from ...core.lineage import Output
 from ...core.store import read_json, remove
-from ...sampling.behaviours import Dynamic, Dynamics, Static, Statics
+from ...sampling.behaviours import Dynamic, Dynamics, Neural, Static, Statics
 from ...sampling.binned import FACTS, BinnedSession
 from ..stage import Job
 from .listed import OfRecordings
@@ -51,7 +51,9 @@ class Bin(OfRecordings):
     min_rate_hz: float = Field(0.5, ge=0, description="units with fewer spikes a second in the bins are left out")
     max_rate_hz: float | None = Field(None, gt=0, description="units with more spikes a second are left out")
     min_quality: float | None = Field(None, description="least `quality` of a unit where the files say it; None: all")
-    lfp: Dynamic | None = Field(None, description="signal that becomes the modality 'lfp'")
+    lfp: Neural | None = Field(
+        None, description="signal that becomes the modality 'lfp'; neural, unless it says `role`"
+    )
     dynamic: Dynamics = Field(IBL_DYNAMIC, description="behaviours over time: name -> where from and what of it")
     static: Statics = Field(IBL_STATIC, description="classes of a trial: name -> column and classes")
     on_missing: Literal["raise", "allow"] = Field("raise", description="when a recording lacks a behaviour or a class")

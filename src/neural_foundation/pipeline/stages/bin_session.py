@@ -329,7 +329,7 @@ def _described(
     for n, spec in stage.continuous:
         there = sources.get(n)
         unit = spec.unit(n, there) if there is not None else ""
-        modalities.append(ModalitySpec(name=n, kind="continuous", unit=unit))
+        modalities.append(ModalitySpec(name=n, kind="continuous", unit=unit, neural=spec.role == "neural"))
         channels.append(spec.channels(n, there) if there is not None else ())
     for n, static in stage.classes:
         words = classes[n] or tuple(word for word, _ in static.classes)

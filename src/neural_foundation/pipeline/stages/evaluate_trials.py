@@ -1,7 +1,7 @@
 """evaluate_trials: each package on the trials or the time that its fold held out, both ways round.
 
-Encoding: counts from all else. Decoding: all else from counts. Scores stand beside baselines, chance and, of simulated
-data, the ceiling of a model that knows how they were made.
+Encoding: neural activity from behaviour. Decoding: behaviour from neural activity. Scores stand beside baselines,
+chance and, of simulated data, the ceiling of a model that knows how they were made.
 """
 
 from __future__ import annotations
