@@ -300,6 +300,13 @@ def test_the_report_names_a_class_that_training_never_saw(done: Any, tmp_path: P
     assert "never saw" not in " ".join(_caveats(_report(scores | {"not_in_training": {}})))
 
 
+def test_what_is_neural_is_no_behaviour_of_the_report(done: Any) -> None:
+    scores = deepcopy(read_json(done[2].path("scores.json")))
+    assert [m["name"] for m in _report(scores).behaviours()] == ["wheel_speed", "motion_energy"]
+    next(m for m in scores["modalities"] if m["name"] == "motion_energy")["neural"] = True
+    assert [m["name"] for m in _report(scores).behaviours()] == ["wheel_speed"]
+
+
 def test_the_report_of_a_walk(walk: Any, tmp_path: Path) -> None:
     text = reported(tmp_path, *walk)
     for words in ("Where it was, and where it was decoded", "Two sessions: intervals say", "2 folds, 2 sessions"):
