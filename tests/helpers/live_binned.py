@@ -29,9 +29,9 @@ def windows() -> BinnedSet:
     return made_set([made_session("a", 0, gaps=0.2), made_session("b", 1, without=("wheel_speed", "block"))])
 
 
-def package(folder: Path, **fields: Any) -> BinnedPackage:
+def package(folder: Path, *, data: BinnedSet | None = None, **fields: Any) -> BinnedPackage:
     """Write a package of a model with weights drawn at random, so that everything matters."""
-    data = windows()
+    data = data or windows()
     spec = Neds(size="tiny", width=16, heads=2, **fields)
     network = spec.build(data.spec, seed=3)
     network.calibrate_sets(data)

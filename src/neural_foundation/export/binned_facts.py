@@ -1,4 +1,4 @@
-"""What an exported package of binned sessions decodes: which channels from which counts, and where in time.
+"""What an exported package of binned sessions decodes: which channels from which counts (and LFP), where in time.
 
 No torch here: who decodes by the graph needs none.
 """
@@ -54,35 +54,31 @@ def chosen_session(binned: BinnedSpec, session: str | None) -> int:
     return names.index(session)
 
 
-def counted(binned: BinnedSpec, session: int) -> tuple[str, ...]:
-    """Return the modalities of counts that a session has; SpecError where it has none, or is decoded from LFP too."""
-    names = tuple(n for n in binned.of_kind("counts") if binned.channels(session, n))
-    if not names:
+def heard(binned: BinnedSpec, session: int) -> tuple[str, ...]:
+    """Return the neural modalities that a session is decoded from, counts first; SpecError where it has no counts."""
+    counts = tuple(n for n in binned.of_role("neural", "counts") if binned.channels(session, n))
+    if not counts:
         raise SpecError(f"Session '{binned.sessions[session].name}' has no counts to decode from")
-    others = [n for n in binned.of_role("neural", "continuous") if binned.channels(session, n)]
-    if others:
-        given = f"Session '{binned.sessions[session].name}' is decoded from {one_of(others)} beside its counts"
-        raise SpecError(
-            given,
-            allowed="counts alone, live",
-            remedy="Run --stage report alone, or fit sessions that are binned without `lfp`",
-        )
-    return names
+    return counts + tuple(n for n in binned.of_role("neural", "continuous") if binned.channels(session, n))
 
 
 def decoded(binned: BinnedSpec, session: int) -> tuple[str, ...]:
-    """Return the modalities that are decoded from counts, in order; SpecError where there is none."""
+    """Return the behaviours that are decoded, in order; SpecError where there is none."""
     names = tuple(n for n in binned.of_role("behaviour") if binned.channels(session, n))
     if not names:
-        raise SpecError(f"Session '{binned.sessions[session].name}' has nothing but counts: there is nothing to decode")
+        raise SpecError(f"Session '{binned.sessions[session].name}' has no behaviour: there is nothing to decode")
     return names
 
 
 def input_spec(binned: BinnedSpec, session: int) -> SignalSpec:
-    """Return the signal of counts that is decoded: a channel a unit, `modality/unit` where counts are of several."""
-    names = counted(binned, session)
-    ids = [u if len(names) == 1 else f"{n}/{u}" for n in names for u in binned.channels(session, n)]
-    return counts_spec(tuple(ids), binned.bin_s)
+    """Return the signal that is decoded: a channel a unit, `modality/channel` where it is of several modalities.
+
+    Of LFP a sample is a bin's value, in the modality's unit, as the stage `bin` makes it.
+    """
+    names = heard(binned, session)
+    rows = [(n, channel, binned.modality(n).unit) for n in names for channel in binned.channels(session, n)]
+    ids = tuple(c if len(names) == 1 else f"{n}/{c}" for n, c, _ in rows)
+    return counts_spec(ids, binned.bin_s).replace(units=tuple(unit for *_, unit in rows))
 
 
 def output_spec(binned: BinnedSpec, session: int, hop: int = 1) -> SignalSpec:

@@ -1,11 +1,12 @@
-"""The decoder of binned sessions as ONNX: counts in, behaviour and probabilities of classes out, for one session.
+"""The decoder of binned sessions as ONNX, for one session: counts (and LFP) in, behaviour and probabilities out.
 
-Shapes: B windows, T bins of a window, m bins of a step, C units, K outputs (see `binned_facts.output_spec`).
+Shapes: B windows, T bins of a window, m bins of a step, C channels in (units, then those of LFP), K outputs; see
+`binned_facts.input_spec` and `output_spec`.
 
 A causal network gives `step.onnx`: `counts` (1, 1, C) and every tensor of its state in, `predictions` (1, 1, K) in the
 channels' units and `next_<name>` out. Any other gives `window.onnx`: `counts` (B, T, C) in, `predictions` (B, T, K)
-out, classes the same in every bin. All but counts is hidden. A count that is not known is NaN, and is taken for what
-leaves the token at its mean: nothing is said for or against.
+out, classes the same in every bin. All behaviour is hidden. What is not known is NaN, and is taken for what leaves the
+token at its mean: nothing is said for or against.
 
 What is a function of weights alone is computed here. The bytes depend on the network and the session alone.
 """
@@ -25,7 +26,7 @@ from ..core.errors import SpecError
 from ..core.store import write_bytes
 from ..models.neds_network import NedsNetwork
 from ..sampling.binned import BinnedBatch, Group
-from .binned_facts import COUNTS, PREDICTIONS, counted, decoded
+from .binned_facts import COUNTS, PREDICTIONS, decoded, heard
 from .step_graph import NEXT, exported
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class BinnedGraph:
 
 
 class Decoding(nn.Module):
-    """Counts of one session to what is decoded from them, in units. Base of the two forms."""
+    """What is heard of one session to what is decoded from it, in units. Base of the two forms."""
 
     usual: Tensor
 
@@ -49,9 +50,9 @@ class Decoding(nn.Module):
         super().__init__()
         self.names: list[str] = []
         self.network, self.session = network, session
-        self.counts, self.decoded = counted(network.signal, session), decoded(network.signal, session)
-        self.sizes = [len(network.signal.channels(session, n)) for n in self.counts]
-        self.register_buffer("usual", torch.cat([_usual(network, session, n) for n in self.counts]))
+        self.heard, self.decoded = heard(network.signal, session), decoded(network.signal, session)
+        self.sizes = [len(network.signal.channels(session, n)) for n in self.heard]
+        self.register_buffer("usual", torch.cat([_usual(network, session, n) for n in self.heard]))
         self.n_outputs = sum(
             len(m.classes) or len(network.signal.channels(session, m.name))
             for m in map(network.signal.modality, self.decoded)
@@ -62,9 +63,9 @@ class Decoding(nn.Module):
         return []
 
     def known(self, counts: Tensor) -> dict[str, Tensor]:
-        """Return counts (B, T, C) by modality, those that are not known at their usual value."""
+        """Return counts (and LFP) (B, T, C) by modality, those that are not known at their usual value."""
         whole = torch.where(counts.isnan(), self.usual, counts)
-        return dict(zip(self.counts, torch.split(whole, self.sizes, -1), strict=True))
+        return dict(zip(self.heard, torch.split(whole, self.sizes, -1), strict=True))
 
     def in_units(self, made: Mapping[str, Tensor], bins: int) -> Tensor:
         """Return the outputs (B, T, K)."""
@@ -150,7 +151,9 @@ def _window_graph(network: NedsNetwork, session: int) -> onnx.ModelProto:
 
 
 def _usual(network: NedsNetwork, session: int, name: str) -> Tensor:
-    """Return the counts (C,) whose transformed values are their mean in training."""
+    """Return the counts (C,) whose transformed values are their mean in training; of LFP its mean."""
+    if network.signal.modality(name).kind == "continuous":
+        return network.part(session).of_continuous(name).mean.clone()
     mean = network.part(session).of_counts(name).mean
     transform = network.spec.transform
     if transform == "none":

@@ -1,8 +1,8 @@
-"""Binned sessions live: spike counts in, behaviour and the probabilities of classes out, for one session of a package.
+"""Binned sessions live, one session of a package: spike counts (and LFP) in, behaviour and probabilities out.
 
-Shapes: C units, n bins of a chunk, K outputs, T bins of a window, W bins that a causal model sees.
+Shapes: C units (and channels of LFP), n bins of a chunk, K outputs, T bins of a window, W bins a causal model sees.
 
-All but the counts is hidden, as in an evaluation of decoding. Outputs are channels named `modality/channel`, in the
+All behaviour is hidden, as in an evaluation of decoding. Outputs are channels named `modality/channel`, in the
 modality's unit, and `modality/class`, a probability. Both forms are transducers (see core.stream): a stream may be cut
 anywhere, and its state saved and moved.
 
@@ -127,6 +127,7 @@ class BinnedDecoder(Transducer):
         self.package, self.session = package, binned.sessions[session].name
         self.input, self.output = input_spec(binned, session), output_spec(binned, session, hop)
         self.hop, self.engine = hop, engine
+        self._n_units = sum(len(binned.channels(session, n)) for n in binned.of_kind("counts"))
         self.parts: dict[str, slice] = {}
         at = 0
         for name in decoded(binned, session):
@@ -194,12 +195,12 @@ class BinnedDecoder(Transducer):
         """Return counts (C, n), NaN where not known, and which bins are known of more than half of the units."""
         if chunk.values.shape[0] != self.input.n_chans:
             raise StreamError(
-                f"A chunk has counts of {chunk.values.shape[0]} units",
+                f"A chunk has {chunk.values.shape[0]} channels",
                 allowed=f"{self.input.n_chans}, those of session '{self.session}'",
-                remedy="Count the units in input.ch_names, in that order",
+                remedy="Give the units (and LFP) in input.ch_names, in that order",
             )
         known = np.isfinite(chunk.values) & chunk.valid
-        if bool(np.any(chunk.values[known] < 0)):
+        if bool(np.any(chunk.values[: self._n_units][known[: self._n_units]] < 0)):
             raise StreamError("A count is below 0", remedy="Send events a bin, neither smoothed nor standardised")
         counts = np.where(known, chunk.values, np.float32(np.nan)).astype(np.float32, copy=False)
         return counts, 2 * np.count_nonzero(known, axis=0) > self.input.n_chans

@@ -163,7 +163,7 @@ class TestFacts:
         with pytest.raises(SpecError, match="does not know session 'c'"):
             chosen_session(binned, "c")
 
-    @pytest.mark.parametrize(("gone", "said"), [(0, "no counts"), (1, "nothing but counts")])
+    @pytest.mark.parametrize(("gone", "said"), [(0, "no counts"), (1, "no behaviour")])
     def test_nothing_to_decode(self, gone: int, said: str) -> None:
         binned = live_binned.windows().spec
         channels = tuple(c if (i > 0) == bool(gone == 0) else () for i, c in enumerate(binned.sessions[0].channels))

@@ -6,16 +6,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import live_binned
 import numpy as np
 import pytest
 
-from neural_foundation.core.errors import SignalMismatchError, SpecError
+from neural_foundation.core.errors import SignalMismatchError
 from neural_foundation.core.lineage import Output
 from neural_foundation.core.modalities import ModalitySpec
 from neural_foundation.core.specs import identity
 from neural_foundation.core.store import read_json, write_json
+from neural_foundation.core.stream import Chunk
 from neural_foundation.evaluation.trial_scores import HeldOut, score_session
-from neural_foundation.export.binned_facts import counted, decoded
 from neural_foundation.models.binned_package import BinnedPackage
 from neural_foundation.models.predicted import DECODING, ENCODING, hidden_for
 from neural_foundation.models.table import MODELS
@@ -24,6 +25,7 @@ from neural_foundation.pipeline.stages.bin import Bin
 from neural_foundation.pipeline.stages.fit_trials import FitTrials
 from neural_foundation.pipeline.stages.split_trials import sets
 from neural_foundation.pipeline.table import STAGES
+from neural_foundation.realtime.binned_decoder import BinnedDecoder
 from neural_foundation.sampling.behaviours import Dynamic
 from neural_foundation.sampling.binned import BinnedSession, BinnedSet, spec_of
 from neural_foundation.sampling.roles import TrialFold
@@ -170,12 +172,34 @@ def test_it_is_scored_as_encoding(windows: dict[Any, BinnedSet]) -> None:
     assert not [n for n in scores if n.startswith("decoding")]
 
 
-def test_a_live_stream_of_counts_lacks_it(windows: dict[Any, BinnedSet]) -> None:
-    with pytest.raises(
-        SpecError, match="is decoded from 'lfp' beside its counts.*--stage report alone, or fit sessions"
-    ):
-        counted(windows["test"].spec, 0)
-    assert decoded(windows["test"].spec, 0)[0] == "wheel_speed"
+@pytest.mark.parametrize("form", live_binned.FORMS)
+def test_live_it_is_heard_beside_the_counts(windows: dict[Any, BinnedSet], form: str, tmp_path: Path) -> None:
+    test = windows["test"]
+    package = live_binned.package(tmp_path / "fitted", data=test, **live_binned.FORMS[form])
+    decoder = BinnedDecoder.open(live_binned.export(package.folder, tmp_path / "live"), graph=True)
+    units = decoder.input.n_chans - 4
+    assert decoder.input.ch_names[units:] == tuple(f"lfp/{c}" for c in test.spec.channels(0, "lfp"))
+    lfp = np.nan_to_num(test.values(0, "lfp")[0], nan=-60.0)
+    bins = np.concatenate([test.values(0, "spikes")[0], lfp], 1).T.astype(np.float32)
+    assert (bins[units:] < 0).any(), "LFP may be below 0, counts may not"
+
+    def last(values: np.ndarray) -> np.ndarray:
+        out, _ = decoder.step(Chunk(values, np.ones(values.shape[1], bool), 0), decoder.start())
+        assert out.valid[-1]
+        return out.values[decoder.parts["wheel_speed"], -1]
+
+    session = replace(test.sessions[0], values={**test.sessions[0].values, "lfp": _filled(test)})
+    said = package.predict(replace(test, sessions=(session,)), hidden_for(DECODING, test.spec)).sessions[0]
+    np.testing.assert_allclose(last(bins), said["wheel_speed"][0, -1], rtol=1e-4, atol=1e-4)
+    other = bins.copy()
+    other[units:] += 5.0
+    assert np.abs(last(other) - last(bins)).max() > 1e-3
+    other[units:] = np.nan
+    assert np.isfinite(last(other)).all()
+
+
+def _filled(windows: BinnedSet) -> np.ndarray:
+    return np.nan_to_num(windows.sessions[0].values["lfp"], nan=-60.0)
 
 
 class TestItsRole:

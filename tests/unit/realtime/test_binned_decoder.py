@@ -240,7 +240,7 @@ class TestOpening:
 
 def test_what_are_no_counts_of_these_units(exported_binned: dict[str, Path]) -> None:
     decoder = opened(exported_binned, "causal")
-    with pytest.raises(StreamError, match="counts of 5 units"):
+    with pytest.raises(StreamError, match="A chunk has 5 channels"):
         decoder.step(Chunk.of(np.zeros((5, 3), np.float32)), decoder.start())
     with pytest.raises(StreamError, match="below 0"):
         decoder.step(Chunk.of(np.full((6, 3), -1, np.float32)), decoder.start())
