@@ -31,8 +31,9 @@ from .core.errors import (
 )
 from .core.specs import SignalSpec
 from .core.stream import Chunk
-from .export.ensemble_package import open_package
+from .export.ensemble_package import EnsemblePackage, open_package
 from .models.package import GRAPH, Package, channel_list
+from .realtime.decision import LiveDecision
 from .realtime.decoder import LiveDecoder, StreamDecoder
 from .realtime.live_stream import LiveStream
 from .realtime.sliding import SlidingDecoder
@@ -45,6 +46,8 @@ class Decision:
     """What a decoder thinks. `sample`: raw samples seen when it decided; `valid`: False where the signal was not.
 
     Of a calibrated package: `abstained` where it would rather say nothing, `set` the classes it does not rule out.
+    Of an ensemble: `entropy`, how unsure its members are together, and `disagreement`, what of it they do not agree
+    about, both in nats; None of one model.
     """
 
     sample: int
@@ -53,6 +56,8 @@ class Decision:
     valid: bool = True
     abstained: bool = False
     set: tuple[str, ...] = ()
+    entropy: float | None = None
+    disagreement: float | None = None
 
 
 class NeuralFoundationModel:
@@ -111,12 +116,13 @@ class TaskDecoder:
         self.decoder = _stream_decoder(package)
         self.classes = self.decoder.classes
         self._confidence = package.facts.confidence
+        self._unsure = package.unsure if isinstance(package, EnsemblePackage) else None
         self._pool: ThreadPoolExecutor | None = None
         self.restart()
 
     def restart(self) -> None:
         """Forget the stream: the next sample is the first."""
-        self._stream = LiveStream(self.decoder, self._confidence)
+        self._stream = LiveStream(self.decoder, self._confidence, unsure=self._unsure)
         self._last: Decision | None = None
 
     def reset(self) -> None:
@@ -139,9 +145,7 @@ class TaskDecoder:
         tokens = self._stream.take(Chunk.of(values, self._stream.n_samples))
         if tokens:
             newest = tokens[-1].decisions(self.classes, self.decoder.input.sfreq)[-1]
-            label = max(newest.probability, key=newest.probability.__getitem__)
-            seen, silent = self._stream.n_samples, newest.decision is None
-            self._last = Decision(seen, label, newest.probability, newest.valid, silent, newest.set)
+            self._last = _decision(newest, self._stream.n_samples)
         return self._last
 
     async def decode_sample(self, neural_sample: Array) -> Decision | None:
@@ -149,6 +153,13 @@ class TaskDecoder:
         if self._pool is None:
             self._pool = ThreadPoolExecutor(1, thread_name_prefix="decoder")
         return await asyncio.get_running_loop().run_in_executor(self._pool, self.decode, neural_sample)
+
+
+def _decision(newest: LiveDecision, seen: int) -> Decision:
+    """Return a live decision under the published names, `seen` raw samples after the first."""
+    label = max(newest.probability, key=newest.probability.__getitem__)
+    unsure = newest.entropy, newest.disagreement
+    return Decision(seen, label, newest.probability, newest.valid, newest.decision is None, newest.set, *unsure)
 
 
 def _stream_decoder(package: Package) -> LiveDecoder:

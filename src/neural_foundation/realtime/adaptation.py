@@ -137,9 +137,11 @@ class AdaptingDecoder(LiveDecoder):
         raw, c, k, m = self.input.n_chans, self.chain.output.n_chans, len(self.classes), self._kept
         own = self._reference is None
         tokens = {n: np.zeros((m, k)) for n in ("frozen", "base", "said")}
+        frozen = self.frozen.start()
         return {
             "chain": self.chain.start(),
-            "frozen": self.frozen.start(),
+            "frozen": frozen,
+            **{name: frozen[name] for name in ("members",) if name in frozen},  # of an ensemble
             "adapted": self.adapted.start() if self.settings.alignment else {},
             "ends": np.zeros(0, np.int64),
             "n_raw": 0,
@@ -160,11 +162,11 @@ class AdaptingDecoder(LiveDecoder):
 
     def step(self, chunk: Chunk, state: State) -> tuple[Chunk, State]:
         """Return the probabilities of the tokens that `chunk` completes, (K, T), float64."""
-        out, ends = [], []
+        out, told = [], []
         for piece in self._pieces(chunk, state):
             out.append(self._piece(piece, state))
-            ends.append(state["ends"])
-        state["ends"] = np.concatenate(ends)
+            told.append({name: state[name] for name in ("ends", "members") if name in state})
+        state |= {name: np.concatenate([t[name] for t in told]) for name in told[0]}
         return join(out), state
 
     def flush(self, state: State) -> Chunk:
@@ -199,6 +201,10 @@ class AdaptingDecoder(LiveDecoder):
     def last_samples(self, state: State, n: int) -> NDArray[np.int64]:
         ends: NDArray[np.int64] = state["ends"]
         return ends[len(ends) - n :]
+
+    def last_members(self, state: State, n: int) -> NDArray[np.float64] | None:
+        each: NDArray[np.float64] | None = state.get("members")
+        return None if each is None else each[len(each) - n :]
 
     def feedback(self, sample: int, right: int, state: State) -> State:
         """Learn that class `right` was the right one at raw sample `sample`, at the next update.
@@ -262,6 +268,8 @@ class AdaptingDecoder(LiveDecoder):
             state["adapted"] = core
         ends = self.adapted.last_samples(core, base.n_times)
         state["ends"] = np.asarray(np.rint(ends * self._ratio), np.int64)
+        if "members" in state:
+            state["members"] = core["members"]
         said = self._read(base, state)
         self._keep(frozen.values.T, base.values.T, said, base.valid, state)
         return Chunk(said.T, base.valid, base.start)

@@ -62,7 +62,8 @@ class PlasticityAdapter:
         chosen = Adaptation.model_validate(settings or {}) if not isinstance(settings, Adaptation) else settings
         self.decoder = AdaptingDecoder(self.model, signal, settings=chosen, reference=reference)
         self.classes = self.model.classes
-        self.stream = LiveStream(self.decoder, self.model.facts.confidence, bridge_s=bridge_s)
+        confidence, unsure = self.model.facts.confidence, self.model.unsure
+        self.stream = LiveStream(self.decoder, confidence, bridge_s=bridge_s, unsure=unsure)
         if journal is not None:
             self.decoder.journal = Journal(journal, self.model.digest)
             self.decoder.journal.append("begin", sample=0, settings=chosen.model_dump(mode="json"))

@@ -11,7 +11,8 @@ class LiveDecision:
 
     token : 0, 1, 2, ... sample : samples of the raw stream up to the token's end; time_s : the same in seconds.
     decision : the likeliest class, None where the decoder abstained. set : the classes of the prediction set; empty
-    where the package has none. valid : whether more than half of the token's samples were.
+    where the package has none. valid : whether more than half of the token's samples were. entropy, disagreement : of
+    an ensemble, how unsure its members are together, and what of it they do not agree about, in nats; None of a model.
     """
 
     token: int
@@ -21,3 +22,5 @@ class LiveDecision:
     probability: dict[str, float]
     valid: bool = True
     set: tuple[str, ...] = ()
+    entropy: float | None = None
+    disagreement: float | None = None

@@ -14,7 +14,7 @@ from ..core.device import check_name, resolve
 from ..core.errors import SpecError, StreamError
 from ..core.specs import SignalSpec
 from ..core.stream import Chunk
-from ..export.ensemble_package import ENSEMBLE, EnsemblePackage, open_package
+from ..export.ensemble_package import ENSEMBLE, EnsemblePackage, Predict, open_package
 from ..models.package import GRAPH, WINDOW_GRAPH, Package
 from ..models.packed import FACTS, WEIGHTS
 from ..models.reference import REFERENCE
@@ -30,7 +30,8 @@ class LiveModel:
 
     `device` : where it decodes, 'cpu' or 'cuda:n'. `step_s` : seconds that one token takes there. `digest` : SHA-256 of
     facts, weights, graph and reference, hex: a saved state goes on only under the digest it was saved with, on any
-    device. `members` : the names of an ensemble's; () for one model.
+    device. `members` : the names of an ensemble's; () for one model. `unsure` : of an ensemble, from what members said
+    to how unsure they are together, for `LiveStream`; None for one model.
 
     Raises
     ------
@@ -50,6 +51,7 @@ class LiveModel:
         self.task = self.facts.task or self.facts.name
         self.classes = package.facts.target.classes
         self.members = package.facts.ensemble if isinstance(package, EnsemblePackage) else ()
+        self.unsure = package.unsure if isinstance(package, EnsemblePackage) else None
         self.whole_windows = package.whole_windows
         self.digest = digest(package.folder)
         self.device = chosen(package, device)
@@ -69,6 +71,17 @@ class LiveModel:
             `GPU_FROM` learned numbers, else the CPU. dtype : of most weights on a GPU; the CPU's are float32.
         """
         return cls(open_package(folder), device=device, dtype=dtype)
+
+    @property
+    def predict(self) -> Predict:
+        """What gives the probabilities (n, K) of cleaned windows (n, C, T), for all decoders; of whole windows alone.
+
+        StreamError of a model that goes along a stream.
+        """
+        if self._predict is None:
+            raise StreamError(f"'{self.task}' goes along a stream", allowed="a model that decides on whole windows")
+        made: Predict = self._predict
+        return made
 
     def decoder(self, signal: SignalSpec | None = None) -> LiveDecoder:
         """Return a decoder of raw samples, its output (n_classes, n_tokens) probabilities; one for each stream.

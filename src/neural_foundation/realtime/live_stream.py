@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from .decision import LiveDecision
 from .decoder import LiveDecoder
 
 if TYPE_CHECKING:
+    from ..export.ensemble_package import Unsure
     from ..models.confidence import Confidence
 
 LAST_SAMPLE = 1 << 62
@@ -27,6 +28,7 @@ class Tokens:
     sample (T,) : raw samples up to each token's end. probability (K, T), calibrated where the package is. valid (T,).
     sets (K, T) and abstained (T,) : None without a confidence; no sets either once adaptation has changed what the
     probabilities were calibrated on. members (T, M, K) : what each member of an ensemble said; None for one model.
+    entropy, disagreement (T,), nats : how unsure the members are together, and what of it they do not agree about.
     """
 
     first: int
@@ -36,6 +38,8 @@ class Tokens:
     sets: NDArray[np.bool_] | None = None
     abstained: NDArray[np.bool_] | None = None
     members: NDArray[np.float64] | None = None
+    entropy: NDArray[np.float64] | None = None
+    disagreement: NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         return len(self.sample)
@@ -50,6 +54,8 @@ class Tokens:
             self.valid.tolist(),
             [()] * n if self.sets is None else self.sets.T.tolist(),
             [False] * n if self.abstained is None else self.abstained.tolist(),
+            [None] * n if self.entropy is None else self.entropy.tolist(),
+            [None] * n if self.disagreement is None else self.disagreement.tolist(),
             strict=True,
         )
         return [_decision(self.first + i, classes, sfreq, *one) for i, one in enumerate(told)]
@@ -64,21 +70,32 @@ def _decision(
     valid: bool,
     kept: Sequence[bool],
     abstained: bool,
+    entropy: float | None,
+    disagreement: float | None,
 ) -> LiveDecision:
     word = None if abstained else classes[p.index(max(p))]
     members = tuple([c for c, k in zip(classes, kept, strict=False) if k])
-    return LiveDecision(token, sample, sample / sfreq, word, dict(zip(classes, p, strict=True)), valid, members)
+    said = dict(zip(classes, p, strict=True))
+    return LiveDecision(token, sample, sample / sfreq, word, said, valid, members, entropy, disagreement)
 
 
 class LiveStream:
     """One decoder, its state, and how far it has come.
 
     `bridge_s` : missing samples up to this are stepped over as not valid; after more the decoder begins anew.
-    `confidence` : of the package, applied to each decision.
+    `confidence` : of the package, applied to each decision. `unsure` : of an ensemble, from what its members said
+    (T, M, K) to how unsure they are; without it, decisions have no entropy and no disagreement.
     """
 
-    def __init__(self, decoder: LiveDecoder, confidence: Confidence | None = None, *, bridge_s: float = 0.0) -> None:
-        self.decoder, self.confidence = decoder, confidence
+    def __init__(
+        self,
+        decoder: LiveDecoder,
+        confidence: Confidence | None = None,
+        *,
+        bridge_s: float = 0.0,
+        unsure: Callable[[NDArray[np.float64]], Unsure] | None = None,
+    ) -> None:
+        self.decoder, self.confidence, self._unsure = decoder, confidence, unsure
         self.state: State = decoder.start()
         self.n_samples = self.n_tokens = 0
         self.first_sample = self._first_token = 0  # where the decoder's own stream began
@@ -132,13 +149,14 @@ class LiveStream:
         first, self.n_tokens = self.n_tokens, self._first_token + out.start + out.n_times
         sample = self.first_sample + self.decoder.last_samples(self.state, out.n_times)
         members = self.decoder.last_members(self.state, out.n_times)
+        unsure = (None, None) if members is None or self._unsure is None else self._unsure(members)
         if self.confidence is None:
-            return [Tokens(first, sample, out.values, out.valid, members=members)]
+            return [Tokens(first, sample, out.values, out.valid, None, None, members, *unsure)]
         onset = np.where(sample > self._onset, self._onset, self._before)
         age_s = (sample - onset) / self.decoder.input.sfreq
         probability, sets, abstained = self.confidence.apply(out.values, age_s)
         promised = None if self.decoder.moved(self.state) else sets
-        return [Tokens(first, sample, probability, out.valid, promised, abstained, members)]
+        return [Tokens(first, sample, probability, out.valid, promised, abstained, members, *unsure)]
 
     @property
     def counts(self) -> list[int]:

@@ -67,11 +67,11 @@ class Connection:
         self._journal: Journal | None = None
         decoder = self._adapting(journal) if hello.adapt else model.decoder(hello.signal)
         self.signal = decoder.input
-        self.stream = LiveStream(decoder, model.facts.confidence, bridge_s=limits.gap_s)
+        self.stream = LiveStream(decoder, model.facts.confidence, bridge_s=limits.gap_s, unsure=model.unsure)
         self.watch = Watch(model.facts, self.signal, phase=random.random())
         self.sequence, self.finished = 0, False
         self.failed = False  # by a fault of ours in the middle of a frame: this state is not to be kept
-        self._rows = protocol.row_type(len(model.classes))
+        self._rows = protocol.row_type(len(model.classes), unsure=model.unsure is not None)
         self._kept = bytearray(2 * REMEMBERED * self._rows.itemsize)  # rows; as much memory from the first on
         self._n_kept = 0
         self._most = max(1, round(limits.block_s * self.signal.sfreq))
@@ -231,6 +231,8 @@ class Connection:
             rows["set"] = protocol.bits(tokens.sets)
         if tokens.abstained is not None:
             rows["abstained"] = tokens.abstained
+        if tokens.entropy is not None:
+            rows["entropy"], rows["disagreement"] = tokens.entropy, tokens.disagreement
         return rows
 
     def _reset(self, frame: Frame, now_s: float) -> Answer:
@@ -284,11 +286,16 @@ class Connection:
     def restored(
         cls, saved: State, head: dict[str, Any], model: LiveModel, limits: Limits, journal: Path | None = None
     ) -> Connection:
-        """Return the connection of an opened snapshot (`opened`); its secret stays the one its client has."""
+        """Return the connection of an opened snapshot (`opened`); its secret stays the one its client has.
+
+        StreamError where its decisions are of another form: of an ensemble, saved before they said how unsure it is.
+        """
         made = cls(model, Hello.model_validate(head["hello"]), head["owner"], limits, journal, head["name"])
         made.secret, made.secret_hash = "", head["secret"]
         if "decoder" not in saved:
             return made
+        if len(saved["recent"]) != REMEMBERED * made._rows.itemsize:
+            raise StreamError("The state of a connection holds decisions of another form", remedy="Start a new one")
         made.sequence, *counts = (int(n) for n in saved["counts"])
         made.stream.go_on(saved["decoder"], counts)
         made._n_kept = min(made.n_tokens, REMEMBERED)

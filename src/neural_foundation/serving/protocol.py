@@ -18,7 +18,7 @@ binary, a header of 24 bytes and a payload, but for `notice` and `error`, which 
     RESET      2     none: the model's trial starts at sample `start`
     FEEDBACK   3     none: the right class at sample `start` was `count`
     END        4     none: flush what the look-ahead holds back, then close
-    DECISIONS  16    T rows of `row_type(K)`; flag LAST on the answer to END
+    DECISIONS  16    T rows of `row_type(K)`, with flag UNSURE those of an ensemble; flag LAST on the answer to END
     ACK        17    none: all up to `sequence` is kept; a client that resumes need not send it again
 """
 
@@ -39,7 +39,7 @@ FORMAT_VERSION = 1
 SUBPROTOCOL = "neural-foundation.v1"
 SAMPLES, RESET, FEEDBACK, END, DECISIONS, ACK = 1, 2, 3, 4, 16, 17
 FROM_CLIENT = {SAMPLES: "SAMPLES", RESET: "RESET", FEEDBACK: "FEEDBACK", END: "END"}
-VALID, LAST = 1, 2  # flags
+VALID, LAST, UNSURE = 1, 2, 4  # flags
 HEADER = struct.Struct("<BBHIQQ")
 DTYPES: dict[str, np.dtype[Any]] = {"float32": np.dtype("<f4"), "int16": np.dtype("<i2")}
 MOST_CLASSES = 64  # the bits of a prediction set
@@ -126,8 +126,12 @@ def read_samples(
     return wide, np.frombuffer(frame.payload[size:], np.uint8) == 1 if flagged else None
 
 
-def row_type(n_classes: int) -> np.dtype[Any]:
-    """Return the type of one decision: `sample` input samples had come when it was made, `set` has one bit a class."""
+def row_type(n_classes: int, *, unsure: bool = False) -> np.dtype[Any]:
+    """Return the type of one decision: `sample` input samples had come when it was made, `set` has one bit a class.
+
+    unsure : of an ensemble, which also says the entropy of its members' mixture and their disagreement, in nats.
+    """
+    last = [("entropy", "<f4"), ("disagreement", "<f4")] if unsure else []
     return np.dtype(
         [
             ("sample", "<u8"),
@@ -136,19 +140,20 @@ def row_type(n_classes: int) -> np.dtype[Any]:
             ("abstained", "u1"),
             ("reserved", "<u2"),
             ("probability", "<f4", (n_classes,)),
+            *last,
         ]
     )
 
 
 def decisions(rows: NDArray[Any], *, sequence: int, first: int, last: bool = False) -> bytes:
     """Return a DECISIONS frame of rows (T,) of `row_type`."""
-    flags = LAST if last else 0
+    flags = (LAST if last else 0) | (UNSURE if "entropy" in (rows.dtype.names or ()) else 0)
     return pack(DECISIONS, sequence=sequence, start=first, count=len(rows), flags=flags, payload=rows.tobytes())
 
 
 def read_decisions(frame: Frame, n_classes: int) -> NDArray[Any]:
     """Return the rows of a DECISIONS frame; ProtocolError for a wrong size."""
-    kind = row_type(n_classes)
+    kind = row_type(n_classes, unsure=bool(frame.flags & UNSURE))
     if len(frame.payload) != frame.count * kind.itemsize:
         raise ProtocolError(
             "size",
@@ -162,6 +167,7 @@ def read_decisions(frame: Frame, n_classes: int) -> NDArray[Any]:
 def decision(row: Any, token: int, classes: Sequence[str], sfreq: float) -> LiveDecision:
     """Return one row as a decision; `sfreq` is that of the samples it counts."""
     probability, sample = row["probability"], int(row["sample"])
+    unsure = [float(row[name]) for name in ("entropy", "disagreement")] if "entropy" in row.dtype.names else []
     return LiveDecision(
         token,
         sample,
@@ -170,6 +176,7 @@ def decision(row: Any, token: int, classes: Sequence[str], sfreq: float) -> Live
         dict(zip(classes, probability.tolist(), strict=True)),
         bool(row["valid"]),
         names_of(int(row["set"]), classes),
+        *unsure,
     )
 
 

@@ -154,6 +154,7 @@ def _told(row: Any, sfreq: float) -> dict[str, Any]:
         "valid": bool(row["valid"]),
         "abstained": bool(row["abstained"]),
         "set": int(row["set"]),
+        **{name: float(row[name]) for name in ("entropy", "disagreement") if name in row.dtype.names},
     }
 
 

@@ -22,4 +22,9 @@ def test_an_ensemble_decodes_a_stream(tmp_path_factory: pytest.TempPathFactory) 
     decision = model.get_decoder("hands").decode(values)
     assert decision is not None
     np.testing.assert_allclose(list(decision.probability.values()), wanted, rtol=0, atol=1e-6)
+    unsure = package.uncertainty(ensembles.cleaned(400, 3)[None, :, -200:])
+    np.testing.assert_allclose([decision.entropy, decision.disagreement], np.ravel(unsure), rtol=0, atol=1e-5)
+    single = NeuralFoundationModel(package.members[1][0]).get_decoder("hands").decode(values)
+    assert single is not None
+    assert (single.entropy, single.disagreement) == (None, None)
     assert decision.label == package.facts.target.classes[int(wanted.argmax())]  # type: ignore[union-attr]

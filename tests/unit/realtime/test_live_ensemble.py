@@ -11,19 +11,25 @@ import pytest
 from ensembles import NAMES
 from small_package import RAW, signal
 
-from neural_foundation.core.errors import PackageError, SpecError
+from neural_foundation.core.errors import PackageError, SpecError, StreamError
 from neural_foundation.core.stream import Chunk, join, load_state, save_state
 from neural_foundation.export.ensemble_package import ENSEMBLE, EnsemblePackage
 from neural_foundation.models.package import Package
 from neural_foundation.realtime.adaptation import AdaptingDecoder
+from neural_foundation.realtime.decision import LiveDecision
 from neural_foundation.realtime.live_model import LiveModel
 from neural_foundation.realtime.live_stream import LiveStream
 from neural_foundation.realtime.sliding import SlidingDecoder
-from neural_foundation.serving import v2
+from neural_foundation.serving import protocol, v2
+from neural_foundation.serving.auth import LOCAL
 from neural_foundation.serving.client import decode
+from neural_foundation.serving.connection import Answer, Connection, opened
+from neural_foundation.serving.hello import Hello
 from neural_foundation.serving.models import ServedModels, package_folder
+from neural_foundation.serving.registry import Open
 from neural_foundation.serving.server import served
-from neural_foundation.serving.settings import Served, ServeSettings
+from neural_foundation.serving.settings import Limits, Served, ServeSettings
+from neural_foundation.serving.watch_route import Watcher
 
 N, WINDOW, HOP = 700, 200, 20
 ENDS = list(range(WINDOW, N + 1, HOP))
@@ -87,6 +93,32 @@ def test_decisions_through_the_socket_are_those_of_an_evaluation(package: Ensemb
     assert [d.sample for d in found] == ENDS
     probability = np.array([list(d.probability.values()) for d in found])
     np.testing.assert_allclose(probability, package.predict_proba(evaluated(N, 7)), rtol=0, atol=1e-6)
+    wanted = package.uncertainty(evaluated(N, 7))
+    np.testing.assert_allclose([d.entropy for d in found], wanted.entropy, rtol=0, atol=1e-5)
+    np.testing.assert_allclose([d.disagreement for d in found], wanted.disagreement, rtol=0, atol=1e-5)
+
+
+def test_a_connection_goes_on_with_how_unsure_it_was(package: EnsemblePackage, model: LiveModel) -> None:
+    def told(answer: Answer) -> list[LiveDecision]:
+        return [protocol.decision(r, i, model.classes, 100.0) for i, r in enumerate(answer.rows)]  # type: ignore[arg-type]
+
+    values, limits = signal(N, 7), Limits(block_s=10)
+    whole, first = (Connection(model, Hello(), "key:lab", limits) for _ in range(2))
+    every = whole.decoded(Chunk.of(values), 0.0, 1)
+    before = first.decoded(Chunk.of(values[:, :330]), 0.0, 1)
+    first.sequence = 1
+    saved, head = opened(first.snapshot())
+    second = Connection.restored(saved, head, model, limits)
+    after = second.decoded(Chunk.of(values[:, 330:], 330), 0.0, 2)
+    assert [d.entropy for d in (*told(before), *told(after))] == [d.entropy for d in told(every)]
+    again = second.told_again(2)
+    assert again is not None
+    np.testing.assert_array_equal(protocol.read_decisions(protocol.unpack(again), 2), every.rows[2:])
+    page = Watcher(Open(whole, LOCAL))
+    page.take(every)
+    assert [d["entropy"] for d in page.state()["decisions"]] == [d.entropy for d in told(every)]
+    with pytest.raises(StreamError, match="decisions of another form"):
+        Connection.restored(saved | {"recent": saved["recent"][:-8]}, head, model, limits)
 
 
 def test_rest_tells_how_unsure_it_is(package: EnsemblePackage, model: LiveModel) -> None:
@@ -133,7 +165,10 @@ def test_a_gpu_is_refused_where_onnxruntime_knows_none(
 
 def test_one_may_adapt_to_a_stream_of_it(package: EnsemblePackage, model: LiveModel) -> None:
     decoder = AdaptingDecoder(model)
-    out, _ = decoder.step(Chunk.of(signal(400, 7)), decoder.start())
+    out, state = decoder.step(Chunk.of(signal(400, 7)), decoder.start())
+    each = decoder.last_members(state, out.n_times)
+    assert each is not None
+    np.testing.assert_allclose(each[:1], package.each(evaluated(400, 7, [200])), rtol=0, atol=1e-6)
     np.testing.assert_allclose(out.values.T[:1], package.predict_proba(evaluated(400, 7, [200])), rtol=0, atol=1e-6)
 
 

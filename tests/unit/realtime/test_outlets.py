@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 
@@ -13,7 +14,7 @@ import pytest
 from neural_foundation.core.errors import MissingExtraError, SpecError, StoreError, StreamError
 from neural_foundation.realtime.decision import LiveDecision
 from neural_foundation.realtime.outlets import OUTLETS, parse_outlet
-from neural_foundation.realtime.outlets.jsonl import Jsonl
+from neural_foundation.realtime.outlets.jsonl import Jsonl, line
 from neural_foundation.realtime.outlets.lsl import Lsl
 
 CLASSES = ("left", "right")
@@ -42,6 +43,12 @@ def test_a_line_a_decision_is_there_at_once(tmp_path: Path) -> None:
     assert [d["decision"] for d in lines] == ["right", None, "left"]
     assert lines[2]["probability"]["left"] is None
     assert lines[2]["valid"] is False
+
+
+def test_of_an_ensemble_a_line_says_how_unsure_it_is() -> None:
+    single, told = json.loads(line(SURE)), json.loads(line(replace(SURE, entropy=0.5, disagreement=float("nan"))))
+    assert list(told) == [*single, "entropy", "disagreement"]
+    assert (told["entropy"], told["disagreement"]) == (0.5, None)
 
 
 def test_standard_output_stays_open(capsys: pytest.CaptureFixture[str]) -> None:

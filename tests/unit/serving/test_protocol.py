@@ -77,3 +77,16 @@ def test_decisions_come_back_and_a_wrong_size_is_refused() -> None:
     np.testing.assert_array_equal(protocol.read_decisions(frame, 3), rows)
     with pytest.raises(ProtocolError, match="A DECISIONS frame of 2 tokens"):
         protocol.read_decisions(frame, 2)
+
+
+def test_an_ensemble_s_decisions_say_how_unsure_it_is_and_a_model_s_are_as_long_as_ever() -> None:
+    assert (protocol.row_type(3).itemsize, protocol.row_type(3, unsure=True).itemsize) == (32, 40)
+    rows = np.zeros(1, protocol.row_type(3, unsure=True))
+    rows["probability"], rows["entropy"], rows["disagreement"] = [[0.25, 0.25, 0.5]], 1.25, 0.5
+    frame = protocol.unpack(protocol.decisions(rows, sequence=1, first=0))
+    assert frame.flags == protocol.UNSURE
+    (row,) = protocol.read_decisions(frame, 3)
+    told = protocol.decision(row, 0, ("a", "b", "c"), 100.0)
+    assert (told.decision, told.entropy, told.disagreement) == ("c", 1.25, 0.5)
+    single = protocol.decision(np.zeros(1, protocol.row_type(3))[0], 0, ("a", "b", "c"), 100.0)
+    assert (single.entropy, single.disagreement) == (None, None)

@@ -18,8 +18,9 @@ from .base import OpenOutlet, Outlet
 class Jsonl(Outlet):
     """A line a decision, into a file or standard output (`-`). An existing file is not overwritten.
 
-    Fields: `token`, `sample`, `time_s`, `probability` (by class), `decision` (null: abstained), `valid`, `set`. A line
-    is handed to the system as soon as it is complete, so what reads along sees it, and a kill loses none.
+    Fields: `token`, `sample`, `time_s`, `probability` (by class), `decision` (null: abstained), `valid`, `set`; of an
+    ensemble also `entropy` and `disagreement`, nats. A line is handed to the system as soon as it is complete, so what
+    reads along sees it, and a kill loses none.
     """
 
     kind: Literal["jsonl"] = "jsonl"
@@ -60,6 +61,7 @@ class OpenJsonl(OpenOutlet):
 
 def line(decision: LiveDecision) -> str:
     """Return a decision as one line of JSON; a number that is not finite is null."""
+    unsure = {"entropy": decision.entropy, "disagreement": decision.disagreement}
     fields = {
         "token": decision.token,
         "sample": decision.sample,
@@ -68,5 +70,6 @@ def line(decision: LiveDecision) -> str:
         "decision": decision.decision,
         "valid": decision.valid,
         "set": list(decision.set),
+        **{name: v if isfinite(v) else None for name, v in unsure.items() if v is not None},
     }
     return json.dumps(fields, ensure_ascii=False, allow_nan=False)

@@ -24,7 +24,7 @@ class Decoding:
 
     def __init__(self, model: LiveModel, source: OpenSource) -> None:
         self.model, self.classes = model, model.classes
-        self.stream = LiveStream(model.decoder(source.signal), model.facts.confidence)
+        self.stream = LiveStream(model.decoder(source.signal), model.facts.confidence, unsure=model.unsure)
         self.step_s = 0.0
 
     def take(self, chunk: Chunk) -> list[LiveDecision]:

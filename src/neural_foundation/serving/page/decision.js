@@ -1,7 +1,7 @@
 // The decision now, in words: what, how sure, which classes cannot be ruled out.
 
 import { byId, el, say } from "./dom.js";
-import { clock, percent } from "./format.js";
+import { clock, percent, short } from "./format.js";
 import { largest } from "./history.js";
 
 export class DecisionPanel {
@@ -67,9 +67,10 @@ export class DecisionPanel {
   }
 
   /** @param {import("./watch.js").Decision} now */
-  note({ valid, abstained }) {
+  note({ valid, abstained, entropy, disagreement }) {
     if (!valid) return "The signal under it is not valid.";
-    return abstained ? "Abstained: not sure enough." : "";
+    if (abstained) return "Abstained: not sure enough.";
+    return entropy === undefined ? "" : `Entropy ${short(entropy)} nats, ${short(disagreement ?? 0)} of it disagreement.`;
   }
 
   /** @param {import("./watch.js").Decision} now a set of 0 is one of a model that gives none */

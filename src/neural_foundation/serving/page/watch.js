@@ -7,7 +7,8 @@ const TRACES = 32;
 
 /**
  * @typedef {{start: number, n: number, dropped: number, values: Float32Array}} Traces values (C, n) in volts, row by row
- * @typedef {{time_s: number, probability: number[], valid: boolean, abstained: boolean, set: number}} Decision
+ * @typedef {{time_s: number, probability: number[], valid: boolean, abstained: boolean, set: number,
+ *   entropy?: number, disagreement?: number}} Decision
  * @typedef {{light: string, score: number, alarms: number, what: string, share?: number,
  *   bad?: Record<string, string[]>, sfreq?: number | null}} Light
  * @typedef {{signal_s: number, tokens: number, decisions: Decision[], lights: Record<string, Light>,
