@@ -34,6 +34,10 @@ class Limits(Spec):
     pieces: int = Field(64, ge=1, le=10_000, description="pieces of signal in one request")
     samples: int = Field(1 << 18, ge=1, le=1 << 24, description="samples in one request, of all pieces together")
     infer: int = Field(2, ge=1, le=64, description="inferences at a time; 4 times as many wait, more get 429")
+    evidence: int = Field(1024, ge=1, le=1 << 16, description="parts that are blanked for the evidence of one decision")
+    evidence_s: float = Field(
+        120.0, gt=0, le=3600, description="evidence that takes longer gets 503; one is made at a time, more get 429"
+    )
     watchers: int = Field(16, ge=1, le=1000, description="pages that watch at a time")
     drain_s: float = Field(4.0, gt=0, le=30, description="after SIGTERM, all is saved and closed in this time")
 

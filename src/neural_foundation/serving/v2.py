@@ -24,11 +24,11 @@ from starlette.requests import ClientDisconnect
 from .. import __version__
 from ..core.errors import DataError, StreamError
 from ..core.stream import Chunk
-from ..export.ensemble_package import EnsemblePackage
 from ..realtime.decision import LiveDecision
 from ..realtime.live_model import LiveModel
 from ..realtime.live_stream import LiveStream, Tokens
 from .door import allowed
+from .evidence import OUTPUTS, Evidence
 from .protocol import ProtocolError
 from .settings import Limits
 
@@ -38,7 +38,9 @@ if TYPE_CHECKING:
 BLOCK = 4096  # samples a step
 WAITING = 4  # requests that wait, for each that runs
 TYPES = ("FP32", "FP64")
-STATUS = {"full": 429, "size": 413, "slow": 408}  # of the codes of errors; 400 for all others
+# of the codes of errors; 400 for all others
+STATUS = {"full": 429, "size": 413, "slow": 408, "deadline": 503, "draining": 503}
+AGAIN_S = {"full": "1", "draining": "5"}  # when to come again
 log = logging.getLogger(__name__)
 
 
@@ -47,6 +49,7 @@ class Inference:
 
     def __init__(self, service: Service) -> None:
         self._limits, self._n = service.settings.limits, 0
+        self._evidence = Evidence(self._limits, lambda: service.registry.draining)
         self._slots = asyncio.Semaphore(self._limits.infer)
 
     @contextmanager
@@ -63,21 +66,23 @@ class Inference:
     async def __call__(self, model: LiveModel, data: bytes) -> bytes:
         """Return the answer to a body, parsed, decided and written in one worker thread."""
         async with self._slots:
-            return await asyncio.to_thread(answered, model, data, self._limits)
+            return await asyncio.to_thread(answered, model, data, self._limits, self._evidence)
 
 
-def answered(model: LiveModel, data: bytes, limits: Limits) -> bytes:
+def answered(model: LiveModel, data: bytes, limits: Limits, evidence: Evidence | None = None) -> bytes:
     """Return the JSON that answers the JSON of a request; ProtocolError where it is not one.
 
-    ProtocolError 'signal' where its signal cannot be decoded.
+    evidence : what makes it where a request asks for it, one at a time. ProtocolError 'signal' where its signal cannot
+    be decoded.
     """
     body = _parsed(data)
-    signal, asked = _signal(body, model, limits), _asked(body, model)
+    signal, asked, explained = _signal(body, model, limits), _asked(body, model), _wants_evidence(body)
     try:
+        more = (evidence or Evidence(limits))(model, signal) if explained else {}
         outputs = infer(model, signal)
     except (DataError, StreamError) as error:
         raise ProtocolError("signal", str(error)) from None
-    return _written(body, model, asked, outputs)
+    return _written(body, model, [*asked, *more], outputs | more)
 
 
 def infer(model: LiveModel, signal: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
@@ -103,7 +108,7 @@ def infer(model: LiveModel, signal: NDArray[np.float32]) -> dict[str, NDArray[An
 
 
 def _told(model: LiveModel, piece: NDArray[np.float32]) -> list[Tokens]:
-    stream = LiveStream(model.decoder(), model.facts.confidence)
+    stream = LiveStream(model.decoder(), model.facts.confidence, unsure=model.unsure)
     parts = [t for at in range(0, piece.shape[1], BLOCK) for t in stream.take(Chunk.of(piece[:, at : at + BLOCK], at))]
     return [*parts, *stream.flush()]
 
@@ -115,17 +120,12 @@ def _decisions(model: LiveModel, told: list[Tokens]) -> list[LiveDecision]:
 
 def _unsure(model: LiveModel, told: list[list[Tokens]], shape: tuple[int, int, int]) -> dict[str, NDArray[Any]]:
     """Return what an ensemble's members say, and how unsure they are together; nothing of a single model."""
-    if not isinstance(model.package, EnsemblePackage):
+    if not model.members:
         return {}
     b, t, k = shape
-    each = [tokens.members for piece in told for tokens in piece if tokens.members is not None]
-    members = np.concatenate([np.zeros((0, len(model.members), k)), *each])
-    entropy, disagreement = model.package.unsure(members)
-    return {
-        "entropy": entropy.astype(np.float32).reshape(b, t),
-        "disagreement": disagreement.astype(np.float32).reshape(b, t),
-        "members": members.astype(np.float32).reshape(b, t, len(model.members), k),
-    }
+    shapes = {"entropy": (b, t), "disagreement": (b, t), "members": (b, t, len(model.members), k)}
+    parts = [tokens for piece in told for tokens in piece]
+    return {n: np.array([v for p in parts for v in getattr(p, n)], np.float32).reshape(s) for n, s in shapes.items()}
 
 
 def routes(service: Service) -> APIRouter:
@@ -203,6 +203,7 @@ def metadata(model: LiveModel) -> dict[str, Any]:
             "hop_s": model.hop_s,
             "lookahead_s": model.lookahead_s,
             "context": model.facts.model.context,
+            "evidence": model.whole_windows,
             **({"members": model.members} if model.members else {}),
         },
     }
@@ -219,7 +220,7 @@ async def _answer(service: Service, model: LiveModel, request: Request) -> Respo
         return Response(written, media_type="application/json")
     except ProtocolError as error:
         status = STATUS.get(error.code, 400)
-        headers = {"retry-after": "1"} if status == 429 else {}
+        headers = {"retry-after": AGAIN_S[error.code]} if error.code in AGAIN_S else {}
         return JSONResponse({"error": str(error)}, status, headers)
     except Exception:
         log.exception("inference failed", extra={"event": "infer"})
@@ -316,9 +317,20 @@ def _asked(body: dict[str, Any], model: LiveModel) -> list[str]:
     return asked or known
 
 
+def _wants_evidence(body: dict[str, Any]) -> bool:
+    """Return whether a request asks for evidence; its other parameters are for other servers, and left alone."""
+    parameters = body.get("parameters") or {}
+    wanted = parameters.get("evidence", False) if isinstance(parameters, dict) else None
+    if not isinstance(wanted, bool):
+        raise ProtocolError(
+            "body", "'parameters' do not say whether 'evidence' is wanted", allowed='{"evidence": true}'
+        )
+    return wanted
+
+
 def _written(body: dict[str, Any], model: LiveModel, asked: list[str], outputs: dict[str, NDArray[Any]]) -> bytes:
     """Return the response as JSON, with the outputs that were asked for."""
-    kinds = {o["name"]: o["datatype"] for o in metadata(model)["outputs"]}
+    kinds = {o["name"]: o["datatype"] for o in (*metadata(model)["outputs"], *OUTPUTS)}
     written = [
         {"name": n, "datatype": kinds[n], "shape": list(outputs[n].shape), "data": _data(outputs[n])} for n in asked
     ]

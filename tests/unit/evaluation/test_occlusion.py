@@ -5,7 +5,7 @@ import pytest
 
 from neural_foundation.core.errors import DataError
 from neural_foundation.evaluation.ensembling_solvers import softmax
-from neural_foundation.evaluation.occlusion import occlusion, seconds
+from neural_foundation.evaluation.occlusion import occluded, occlusion, seconds
 
 
 def test_what_the_answer_rests_on_is_found() -> None:
@@ -22,6 +22,23 @@ def test_what_the_answer_rests_on_is_found() -> None:
     assert found == pytest.approx(np.array([[0, 0, 0], [0, fall, 0]]), abs=1e-6)
     assert occlusion(predict, signal, [[1]], [(20, 30)], 0)[0, 0] < 0  # without it the other answer is likelier
     assert (signal == 1).all()
+
+
+def test_in_batches_it_is_the_same_and_no_more_are_in_memory() -> None:
+    signal = np.random.default_rng(0).normal(size=(3, 40)).astype(np.float32)
+    sizes: list[int] = []
+
+    def predict(windows: np.ndarray) -> np.ndarray:
+        sizes.append(len(windows))
+        return softmax(np.stack([windows.sum((1, 2)), windows[:, 0].sum(1)], 1))
+
+    given = ([[0], [1], [2]], [(0, 20), (20, 40)])
+    said, without = occluded(predict, signal, *given)
+    few = occluded(predict, signal, *given, batch=3)
+    assert sizes == [7, 3, 3, 1]
+    np.testing.assert_allclose(few[1], without, rtol=1e-6)
+    np.testing.assert_allclose(few[0], said, rtol=1e-6)
+    assert without.shape == (3, 2, 2)
 
 
 def test_stretches_are_seconds() -> None:

@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from neural_foundation.evaluation.chains import chain_name, chains, chains_or_channels
 from neural_foundation.evaluation.ensemble_scores import Voted, ensemble_scores, uncertainty_scores
 from neural_foundation.evaluation.ensembling import learn, nested, uncertainty
 from neural_foundation.evaluation.ensembling_solvers import softmax
 from neural_foundation.evaluation.report import Provenance
 from neural_foundation.evaluation.report.vote_content import VoteExample, VoteReport
-from neural_foundation.evaluation.report.vote_examples import chain_name, chains, round_scale, side
+from neural_foundation.evaluation.report.vote_examples import round_scale, side
 from neural_foundation.evaluation.report.vote_page import page, sections, verdict, write_vote_report
 from neural_foundation.evaluation.report.vote_terminal import vote_table
 
@@ -205,6 +206,8 @@ def test_chains_follow_the_electrodes() -> None:
     assert chains(("Cz", "Pz")) == [[0, 1]]
     assert chain_name(("Cz", "Pz"), [0, 1]) == "all channels"
     assert chain_name(("Cz",), [0]) == "Cz"
+    assert chains_or_channels(BANANA) == found
+    assert chains_or_channels(("Cz", "Pz", "Fp1-F7", "F7-T7")) == [[0], [1], [2, 3]]
 
 
 @pytest.mark.parametrize(("name", "where"), [("Fp1-F7", "left"), ("P8-O2", "right"), ("Fz-Cz", ""), ("C3-C4", "")])

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from neural_foundation.evaluation.chains import chains
+
 from .blocks import Drawn
 from .content import Array
 from .heat import heat
@@ -50,27 +52,6 @@ def section(report: VoteReport) -> Drawn | None:
 
 def _sides(name: str) -> tuple[tuple[str, str], ...]:
     return ("theirs", "experts"), ("ours", f"ensemble, {name}")
-
-
-def chains(ch_names: Sequence[str]) -> list[list[int]]:
-    """Return bipolar channels by chain: a new one begins where a channel does not go on from the one before."""
-    made: list[list[int]] = []
-    for i, name in enumerate(ch_names):
-        first = name.partition("-")[0]
-        goes_on = "-" in name and made and ch_names[made[-1][-1]].partition("-")[2] == first
-        if goes_on or (made and "-" not in name and "-" not in ch_names[made[-1][-1]]):
-            made[-1].append(i)
-        else:
-            made.append([i])
-    return made
-
-
-def chain_name(ch_names: Sequence[str], chain: Sequence[int]) -> str:
-    """Return the electrodes of a chain, first to last: "Fp1 F7 T7 P7 O1"."""
-    names = [ch_names[i] for i in chain]
-    if any("-" not in n for n in names):
-        return "all channels" if len(chain) > 1 else names[0]
-    return " ".join([names[0].partition("-")[0], *[n.partition("-")[2] for n in names]])
 
 
 def _example(e: VoteExample, classes: Sequence[str]) -> Html:

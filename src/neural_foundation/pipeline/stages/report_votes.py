@@ -148,8 +148,8 @@ def evidence(
     outputs: Sequence[Output], window: WindowSet, example: VoteExample, classes: Sequence[str]
 ) -> dict[str, Any]:
     """Return `evidence` and `evidence_of` of an example: of the packages whose fold held its person out, their mean."""
+    from ...evaluation.chains import chains
     from ...evaluation.occlusion import occlusion, seconds
-    from ...evaluation.report.vote_examples import chains
     from ...models.package import Package
 
     mine = [o for o in outputs if str(window.subject[0]) in read_json(o.path("fold.json"))["test"]]
@@ -208,7 +208,7 @@ def spectrograms(values: Array, valid: Array, ch_names: tuple[str, ...], sfreq: 
     """
     from scipy.signal import spectrogram
 
-    from ...evaluation.report.vote_examples import chain_name, chains
+    from ...evaluation.chains import chain_name, chains
 
     length = round(SEGMENT_S * sfreq)
     if values.shape[1] < 2 * length:
