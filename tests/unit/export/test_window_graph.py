@@ -103,7 +103,7 @@ class TestGraph:
     def test_another_network_s_graph_is_found_out(self, made) -> None:
         net, graph = made
         other = network(net.spec.kind, seed=2, **FIELDS[net.spec.kind])
-        with pytest.raises(PackageError, match="The graph differs from the network by"):
+        with pytest.raises(PackageError, match="The graph differs from its model by"):
             parity(other, graph.path)
 
 

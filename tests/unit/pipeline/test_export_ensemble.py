@@ -18,7 +18,7 @@ from neural_foundation.evaluation.ensembling import Blend
 from neural_foundation.evaluation.report.markup import duration
 from neural_foundation.export.ensemble_package import ENSEMBLE, EnsemblePackage, JoinedPredict
 from neural_foundation.export.tree_graph import TREE_GRAPH
-from neural_foundation.models.package import WINDOW_GRAPH, Package
+from neural_foundation.models.package import WINDOW_GRAPH, Package, save
 from neural_foundation.models.packed import FACTS, WEIGHTS
 from neural_foundation.pipeline.plan import Plan, make_plan
 from neural_foundation.pipeline.recipe import apply, check
@@ -26,7 +26,7 @@ from neural_foundation.pipeline.runner import run
 from neural_foundation.pipeline.stage import Job
 from neural_foundation.pipeline.stages import export_ensemble
 from neural_foundation.pipeline.stages.ensemble_benchmark import BENCHMARK
-from neural_foundation.pipeline.stages.export import INT8
+from neural_foundation.pipeline.stages.export import INT8, PROGRAM
 from neural_foundation.pipeline.stages.export_ensemble import TABLE, ExportEnsemble
 from neural_foundation.pipeline.stages.prepare import Prepared
 from neural_foundation.realtime.live_model import LiveModel
@@ -171,6 +171,43 @@ def test_a_member_is_given_the_part_of_a_window_that_it_learned_from(made: tuple
         np.testing.assert_allclose(each, wanted, rtol=0, atol=1e-5)
     windows[..., :20] += 1
     np.testing.assert_array_equal(package.each(windows)[:, 0], wanted[:, 0] / wanted[:, 0].sum(1, keepdims=True))
+
+
+def test_each_graph_says_how_far_it_is_from_its_model(made: tuple[Path, Plan], tmp_path: Path) -> None:
+    members = only(made[1], "export").folder / "members"
+    trees, net = (read_json(members / n / "fold-0" / "export.json") for n in ("trees", "net"))
+    assert (trees["graph"], trees["trees"], trees["fold"]) == (None, TREE_GRAPH, "0")
+    assert trees["n_bytes"] == (members / "trees" / "fold-0" / TREE_GRAPH).stat().st_size
+    assert set(trees["parity"]) == {"1", "16", "256"}
+    assert set(net["parity"]) == {"50", "100", "200"}
+    assert max([*trees["parity"].values(), *net["parity"].values()]) <= 1e-4
+    stage, job = job_of(made, tmp_path)
+    tree_graph = export_ensemble.tree_graph
+
+    def other(package: Package, folder: Path) -> None:
+        arrays = package.arrays()
+        tree_graph(save(folder / "other", package.facts, arrays | {"value": -arrays["value"]}), folder)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(export_ensemble, "tree_graph", other)
+        with pytest.raises(PackageError, match="The graph differs from its model by .* at 1 windows"):
+            stage.run(job)
+
+
+def test_programs_of_torch_are_written_where_asked_for(made: tuple[Path, Plan], tmp_path: Path) -> None:
+    import torch
+
+    assert not list(only(made[1], "export").folder.rglob(PROGRAM))
+    stage, job = job_of(made, tmp_path, "whole", whole__torch=True)
+    stage.run(job)
+    package = EnsemblePackage.open(tmp_path)
+    written = sorted(p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob(PROGRAM))
+    assert written == [f"members/net/fold-{k}/{PROGRAM}" for k in (0, 1)]
+    assert all(PROGRAM in part.files for part in package.ensembled.members[1].packages), "they are part of its digest"
+    net, window = package.members[1][0], np.random.default_rng(0).normal(0, 1e-5, (2, 2, 100)).astype(np.float32)
+    assert read_json(net.folder / "export.json")["program"] == PROGRAM
+    said = torch.export.load(net.folder / PROGRAM).module()(torch.from_numpy(window))[0]
+    np.testing.assert_allclose(said.detach().numpy(), net.predict_proba(window), rtol=0, atol=1e-5)
 
 
 def test_it_is_served(made: tuple[Path, Plan]) -> None:

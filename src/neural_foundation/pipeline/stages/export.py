@@ -22,7 +22,7 @@ from .prepare import Prepared
 from .split import Fold
 
 KEPT = (FACTS, WEIGHTS, CARD, REFERENCE, "fold.json")  # a confidence is among the facts
-PROGRAM, INT8 = "window.pt2", "window.int8.onnx"
+PROGRAM, INT8, TREES = "window.pt2", "window.int8.onnx", "trees.onnx"
 CALIBRATED_ON = 64  # training windows that the ranges of int8 are taken from
 
 
@@ -31,7 +31,7 @@ class Export(Stage):
 
     A network that decides on whole windows may also be written as a program of torch.export ('torch') and in 8 bits
     ('int8'). The latter is kept where the KL divergence on held-out windows rises by no more than `int8_rise`; it needs
-    `inputs.data`. `export.json` says what was kept and why.
+    `inputs.data`. `export.json` says what was kept and why, and under `parity` how far each graph is from its model.
     """
 
     kind: Literal["export"] = "export"
@@ -70,6 +70,8 @@ class Export(Stage):
         made: dict[str, Any] = {"graph": None}  # an estimator decides on whole windows as it is
         if package.facts.model.family == "network":
             made = self._window(package, job) if package.whole_windows else self._step(package, job)
+        elif (job.folder / TREES).is_file():  # who asked for it wrote it there
+            made |= self._trees(package, job)
         write_json(job.folder / "export.json", made | {"fold": read_json(job.folder / "fold.json")["name"]})
 
     def _check(self, job: Job, package: Package) -> None:
@@ -82,16 +84,25 @@ class Export(Stage):
             raise SpecError(given, remedy="Set inputs.data to the stage that prepared them, or leave out 'int8'")
 
     def _step(self, package: Package, job: Job) -> dict[str, Any]:
+        from ...export.parity import step_parity
         from ...export.step_graph import export_step
 
-        graph = export_step(package.network(), job.folder / GRAPH, tokens="one")
+        network = package.network()
+        graph = export_step(network, job.folder / GRAPH, tokens="one")
         job.progress(1, 1, "exported")
         return {
             "graph": GRAPH,
             "hop": graph.hop,
             "n_chans": graph.n_chans,
             "n_nodes": graph.n_nodes,
+            "parity": step_parity(network, graph.path),
         }
+
+    def _trees(self, package: Package, job: Job) -> dict[str, Any]:
+        from ...export.parity import tree_parity
+
+        path = job.folder / TREES
+        return {"trees": TREES, "n_bytes": path.stat().st_size, "parity": tree_parity(package, path)}
 
     def _window(self, package: Package, job: Job) -> dict[str, Any]:
         from ...export.window_graph import export_window, parity

@@ -29,8 +29,8 @@ class ExportEnsemble(Stage):
 
     A member is the mean of its packages: those of all folds, or of one. A package that gave no numbers where the
     ensemble was learned is left out, and so is a model that the final blend goes without. 8 bits are tried for networks
-    of whole windows, written beside their graphs where the gate keeps them, and need `inputs.data`; what is served is
-    the float graph.
+    of whole windows, written beside their graphs where the gate keeps them, and need `inputs.data`; programs of
+    torch.export are written beside them where `torch` asks for it. What is served is the float graph.
     """
 
     kind: Literal["export_ensemble"] = "export_ensemble"
@@ -38,6 +38,7 @@ class ExportEnsemble(Stage):
         None, description="which fold's packages are deployed; None: those of all folds, a member is their mean"
     )
     int8: bool = Field(False, description="try each network of whole windows in 8 bits")
+    torch: bool = Field(False, description="write each network of whole windows as a program of torch.export, too")
     gate_kl: float = Field(0.01, ge=0, description="nats that the KL divergence of a network may rise by in 8 bits")
     task: str = Field("", description="the name that the ensemble is asked for by; '': the stage's")
 
@@ -97,11 +98,16 @@ class ExportEnsemble(Stage):
         package = Package.open(output.folder)
         if package.facts.model.kind == "boosted_trees":
             tree_graph(package, folder)
-        tried = self.int8 and package.facts.model.family == "network" and package.whole_windows
-        stage = Export(formats=("onnx", "int8") if tried else ("onnx",), int8_rise=self.gate_kl)
+        stage = Export(formats=self._formats(package), int8_rise=self.gate_kl)
         inputs = {"model": [output], "data": job.inputs.get("data", [])}
         stage.run(Job(job.stage, job.item, job.seed, folder, inputs, job.device, subjects=job.subjects))
         return folder
+
+    def _formats(self, package: Package) -> tuple[Literal["onnx", "torch", "int8"], ...]:
+        if package.facts.model.family != "network" or not package.whole_windows:
+            return ("onnx",)
+        wanted: dict[Literal["torch", "int8"], bool] = {"torch": self.torch, "int8": self.int8}
+        return ("onnx", *(name for name, asked in wanted.items() if asked))
 
 
 def _check_classes(package: Package, wanted: Sequence[str]) -> None:
