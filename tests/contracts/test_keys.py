@@ -80,6 +80,7 @@ TOGETHER: dict[tuple[str, str], dict[str, Any]] = {
     ("pick", "types"): {"channels": [], "types": ["eeg"]},
     ("reference", "pairs"): {"pairs": [["C3", "Cz"]]},
     ("split", "subjects"): {"subjects": ["S1"]},
+    ("spectrogram_efficientnet", "pretrained_or_scratch"): {"pretrained": "x", "pretrained_or_scratch": True},
     ("tangent_space", "frequencies"): {"bands": [], "frequencies": [7.0, 9.0]},
     ("recordings", "events"): {"events": {"l": "left", "r": "right", "f": "foot"}},
     **{(kind, "layout"): {"layout": LAYOUT} for kind in ("csv", "mapped_hdf5", "mat", "npy", "parquet")},

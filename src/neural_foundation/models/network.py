@@ -60,6 +60,10 @@ class Network(nn.Module, ABC):
     def calibrate(self, batches: Iterable[Tensor]) -> None:
         """Set what must be known of the data before training (scales of features) from batches (B, C, T), once."""
 
+    def origin(self) -> dict[str, str]:
+        """Return what a package's facts say of the weights that training began with, where that was left open."""
+        return {}
+
     @contextlib.contextmanager
     def fixed(self) -> Iterator[None]:
         """Compute what depends on the weights alone once, while the context lasts and they do not change."""

@@ -28,7 +28,8 @@ class SpectrogramEfficientNet(WindowSpec):
     channels. Otherwise each channel has its own. Below each other they are one image: frequencies up, time across.
 
     Needs the extra 'hms'. `pretrained` weights are read, as safetensors alone, before training and are then part
-    of the package.
+    of the package. Where the hub cannot be reached that is an error, unless `pretrained_or_scratch` says to begin from
+    scratch then: the package's facts and card say which it was.
     """
 
     kind: Literal["spectrogram_efficientnet"] = "spectrogram_efficientnet"
@@ -36,6 +37,9 @@ class SpectrogramEfficientNet(WindowSpec):
     width: float | None = Field(None, gt=0, le=4, description="factor on the width instead of the variant's")
     depth: float | None = Field(None, gt=0, le=4, description="factor on the depth instead of the variant's")
     pretrained: str | None = Field(None, description="folder or hub name of weights to begin with; None: from scratch")
+    pretrained_or_scratch: bool = Field(
+        False, description="begin from scratch, with a warning, where the hub of the weights cannot be reached"
+    )
     revision: str | None = Field(None, description="which state of the hub's weights: a commit, for the same bytes")
     regions: Literal["auto", "channels"] = Field("auto", description="chains where channels are named so, or each one")
     low_hz: float = Field(0.5, ge=0, description="lowest frequency of the image")
@@ -49,6 +53,8 @@ class SpectrogramEfficientNet(WindowSpec):
 
     @model_validator(mode="after")
     def _parts_fit(self) -> SpectrogramEfficientNet:
+        if self.pretrained_or_scratch and self.pretrained is None:
+            raise ValueError("pretrained_or_scratch needs 'pretrained', the weights to try first")
         if self.low_hz >= self.high_hz:
             raise ValueError(f"low_hz {self.low_hz:g} is not below high_hz {self.high_hz:g}")
         if self.segment_s > (self.crop_s or self.window_s):

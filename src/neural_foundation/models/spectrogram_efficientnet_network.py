@@ -5,6 +5,7 @@ Shapes: B batch, C channels, T samples, R regions, F frequencies, N columns, D f
 
 from __future__ import annotations
 
+import logging
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from .layers.spectra import Spectra
 from .spectrogram_efficientnet import SpectrogramEfficientNet
 from .window_network import WindowNetwork
 
+log = logging.getLogger(__name__)
 FLOOR = 1e-4  # added to a power before its logarithm, in units of the scaled signal
 LIMIT = 6.0  # deviations at which the image is cut
 # the double banana's chains, by their place among its pairs: temporal, parasagittal, midline
@@ -29,6 +31,10 @@ HALVED = 33  # columns but one that are two, not one, after five halvings
 REPEATS = (1, 2, 2, 3, 3, 4, 1)  # blocks of each stage of b0
 FILE = "model.safetensors"
 PREFIX = "efficientnet."  # of the weights of a hub's classifier, whose own head is left behind
+
+
+class UnreachedError(PackageError):
+    """Pre-trained weights lie on a hub that gave no answer."""
 
 
 class SpectrogramEfficientNetNetwork(WindowNetwork):
@@ -44,6 +50,7 @@ class SpectrogramEfficientNetNetwork(WindowNetwork):
     spec: SpectrogramEfficientNet
     power_mean: Tensor
     power_std: Tensor
+    took_pretrained: Tensor
     front_end_names = ("network.embeddings",)
 
     def make(self) -> int:
@@ -64,6 +71,8 @@ class SpectrogramEfficientNetNetwork(WindowNetwork):
         self.register_buffer("power_std", torch.ones(spec.n_freqs))
         self.network = efficientnet(spec)
         self.pool = GeM((2, 3))
+        if spec.pretrained_or_scratch:  # among the weights, so that a fit that goes on knows it, too
+            self.register_buffer("took_pretrained", torch.zeros((), dtype=torch.bool))
         return spec.rounded(1280)
 
     def embed(self, signal: Tensor) -> Tensor:
@@ -88,10 +97,28 @@ class SpectrogramEfficientNetNetwork(WindowNetwork):
             parts = [power[:, channels].mean(1) for channels in self.region_channels]
             return torch.log(torch.stack(parts, 1) + FLOOR)
 
+    def origin(self) -> dict[str, str]:
+        if not self.spec.pretrained_or_scratch:
+            return {}
+        name = self.spec.pretrained
+        return {"began_from": f"weights of '{name}'" if self.took_pretrained else f"scratch, '{name}' was not reached"}
+
+    def _take_pretrained(self, name: str) -> None:
+        """Begin with published weights; from scratch where they cannot be reached and the spec allows it."""
+        try:
+            take_pretrained(self.network, name, self.spec.revision)
+        except UnreachedError as error:
+            if not self.spec.pretrained_or_scratch:
+                raise
+            log.warning("begins from scratch, as pretrained_or_scratch says: %s", error)
+        else:
+            if self.spec.pretrained_or_scratch:
+                self.took_pretrained.fill_(True)
+
     def settle(self, batches: list[Tensor]) -> None:
         """Take the pre-trained weights where there are any; set mean and spread of the log power at each frequency."""
         if self.spec.pretrained is not None:
-            take_pretrained(self.network, self.spec.pretrained, self.spec.revision)
+            self._take_pretrained(self.spec.pretrained)
         sums, n = torch.zeros(2, self.spec.n_freqs, dtype=torch.float64), 0
         for signal in batches:
             power = self.log_power(signal).double()
@@ -163,7 +190,8 @@ def take_pretrained(network: nn.Module, name: str, revision: str | None = None) 
 
     Raises
     ------
-    PackageError : the weights cannot be had, are no safetensors, or are of another network.
+    PackageError : the weights cannot be had, are no safetensors, or are of another network. UnreachedError : the hub
+    gave no answer.
     """
     given = {n.removeprefix(PREFIX): w for n, w in read_pretrained(name, revision).items()}
     stem = "embeddings.convolution.weight"
@@ -182,20 +210,31 @@ def take_pretrained(network: nn.Module, name: str, revision: str | None = None) 
 
 
 def read_pretrained(name: str, revision: str | None = None) -> dict[str, Tensor]:
-    """Return the tensors of a folder's or a hub's model.safetensors; PackageError where they cannot be had."""
+    """Return the tensors of a folder's or a hub's model.safetensors; PackageError where they cannot be had.
+
+    UnreachedError, which is one, where the hub gave no answer.
+    """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     hub: Any = import_module("huggingface_hub")
+    folder = Path(name)
     try:
-        folder = Path(name)
         path = folder / FILE if folder.is_dir() else hub.hf_hub_download(name, FILE, revision=revision)
         loaded: dict[str, Tensor] = load_file(path)
     except (OSError, ValueError, SafetensorError, hub.errors.HfHubHTTPError) as error:
         why = " ".join(str(error).split())[:200]
-        raise PackageError(
+        kind = UnreachedError if not folder.is_dir() and _unreached(error, hub) else PackageError
+        raise kind(
             f"The pre-trained weights '{name}' cannot be had ({type(error).__name__}: {why})",
             allowed=f"a folder or a name on the hub with a {FILE}",
             remedy="Check the name and the network, give a folder, or set pretrained to null to begin from scratch",
         ) from None
     return loaded
+
+
+def _unreached(error: Exception, hub: Any) -> bool:
+    """Return whether the hub gave no answer, or failed; a wrong name and a damaged file are another matter."""
+    if isinstance(error, hub.errors.HfHubHTTPError):
+        return error.response is not None and error.response.status_code >= 500
+    return isinstance(error, OSError)

@@ -144,6 +144,62 @@ class TestWeights:
         with pytest.raises(PackageError, match=r"do not fit: \d+ of \d+ tensors.*same variant"):
             net.calibrate([windows(4)[0]])
 
+    def test_weights_that_cannot_be_reached(self, monkeypatch: pytest.MonkeyPatch, caplog) -> None:
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+        strict = spec_of(KIND, pretrained="nobody/nothing").build(SIGNAL, TARGET, seed=5)
+        with pytest.raises(PackageError, match="'nobody/nothing' cannot be had"):
+            strict.calibrate([windows(4)[0]])
+        assert strict.origin() == {}
+        net = spec_of(KIND, pretrained="nobody/nothing", pretrained_or_scratch=True).build(SIGNAL, TARGET, seed=5)
+        net.calibrate([windows(4)[0]])
+        assert "begins from scratch" in caplog.text
+        assert "'nobody/nothing' cannot be had" in caplog.text
+        assert net.origin() == {"began_from": "scratch, 'nobody/nothing' was not reached"}
+        scratch = spec_of(KIND).build(SIGNAL, TARGET, seed=5)
+        scratch.calibrate([windows(4)[0]])
+        own, wanted = net.state_dict(), scratch.state_dict()
+        assert set(own) - set(wanted) == {"took_pretrained"}
+        assert all(torch.equal(own[n], t) for n, t in wanted.items())
+
+    def test_weights_that_were_reached_are_told_too(self, tmp_path: Path, caplog) -> None:
+        from safetensors.torch import save_file
+
+        given = efficientnet(spec_of(KIND)).state_dict()
+        save_file({n: t.contiguous() for n, t in given.items()}, tmp_path / "model.safetensors")
+        fields = {"pretrained": str(tmp_path), "pretrained_or_scratch": True}
+        net = spec_of(KIND, **fields).build(SIGNAL, TARGET, seed=5)
+        net.calibrate([windows(4)[0]])
+        told = {"began_from": f"weights of '{tmp_path}'"}
+        assert (net.origin(), caplog.text) == (told, "")
+        again = spec_of(KIND, **fields).build(SIGNAL, TARGET)
+        again.load_state_dict(net.state_dict())
+        assert again.origin() == told, "a fit that goes on knows it"
+
+    @pytest.mark.parametrize(("status", "scratch"), [(503, True), (404, False)])
+    def test_a_hub_that_fails_and_one_that_has_none(self, monkeypatch, status: int, scratch: bool) -> None:
+        import httpx
+        from huggingface_hub.errors import HfHubHTTPError
+
+        def refuse(*given: object, **more: object) -> str:
+            raise HfHubHTTPError("no", response=httpx.Response(status, request=httpx.Request("HEAD", "https://hub")))
+
+        monkeypatch.setattr("huggingface_hub.hf_hub_download", refuse)
+        net = spec_of(KIND, pretrained="nobody/nothing", pretrained_or_scratch=True).build(SIGNAL, TARGET)
+        if scratch:
+            net.calibrate([windows(4)[0]])
+            assert net.origin()["began_from"].startswith("scratch")
+            return
+        with pytest.raises(PackageError, match="cannot be had"):
+            net.calibrate([windows(4)[0]])
+
+    def test_what_is_wrong_is_never_begun_from_scratch(self, tmp_path: Path) -> None:
+        for name in (str(tmp_path), "/no/such/folder"):  # a folder without weights; no name of a hub's
+            net = spec_of(KIND, pretrained=name, pretrained_or_scratch=True).build(SIGNAL, TARGET)
+            with pytest.raises(PackageError, match="cannot be had"):
+                net.calibrate([windows(4)[0]])
+        with pytest.raises(SpecError, match="pretrained_or_scratch needs 'pretrained'"):
+            spec_of(KIND, pretrained_or_scratch=True)
+
     def test_a_name_that_is_nowhere(self) -> None:
         net = spec_of(KIND, pretrained="/no/such/folder").build(SIGNAL, TARGET)
         with pytest.raises(PackageError, match="'/no/such/folder' cannot be had"):

@@ -108,7 +108,7 @@ class Fit(Stage):
             subjects=tuple(names),
             name=job.stage,
             task=self.task or job.stage,
-            trained=_trained(job, train, data),
+            trained=_trained(job, train, data) | (fitted.model.origin() if model.family == "network" else {}),
         )
         save(job.folder, facts, learned(model, fitted.model))
         if target is not None:
