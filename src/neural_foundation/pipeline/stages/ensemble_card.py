@@ -68,7 +68,8 @@ def _judged(value: Mapping[str, Any]) -> str:
     truth = "experts' votes" if value["votes"] else "labels"
     return (
         f"{scores['n_windows']} windows of {_people(scores['n_patients'])}, against {truth}. Each person was held out: "
-        "by the members, and by the temperatures and weights of the ensemble. Intervals are over people."
+        "by the members, and by the temperatures and weights of the ensemble. Members that spoke of the other folds, "
+        "from which these were learned, have themselves learned from the judged people. Intervals are over people."
     )
 
 
@@ -107,7 +108,8 @@ def _limits(package: EnsemblePackage, value: Mapping[str, Any]) -> list[str]:
     if any(len(packages) > 1 for packages in package.members):
         lines.append(
             "A member is the mean of the packages of several folds or seeds. The scores above are of folds one by one: "
-            "this very mean was tested on nobody, since each person was in the training of some of it."
+            "this very mean was tested on nobody, since each person was in the training of some of it, and its "
+            "temperatures were learned on the probabilities of single folds."
         )
     else:
         lines.append("The scores above are of all folds; what is deployed here is one of them.")
