@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import ensembles
 import pytest
 
 from neural_foundation.models.package import Package
@@ -83,6 +85,13 @@ def test_every_example_is_tested() -> None:
     scripts = [p.name for p in EXAMPLES.glob("*.py") if '__name__ == "__main__"' in p.read_text(encoding="utf-8")]
     assert scripts
     assert not [s for s in scripts if f'output_of("{s}"' not in tested]
+
+
+def test_ask_for_evidence(tmp_path_factory: pytest.TempPathFactory) -> None:
+    package = ensembles.shared(tmp_path_factory)
+    with served(ServeSettings(packages=(Served(folder=package.folder),), port=0)) as url:
+        said = output_of("ask_for_evidence.py", f"{url}/v2/models/hands")
+    assert re.fullmatch(r"(left|right): \d\.\d{3} less without \S+ from [01] s\n", said)
 
 
 def test_stream_to_a_server(exported_package: Package) -> None:

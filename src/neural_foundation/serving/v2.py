@@ -204,6 +204,7 @@ def metadata(model: LiveModel) -> dict[str, Any]:
             "lookahead_s": model.lookahead_s,
             "context": model.facts.model.context,
             "evidence": model.whole_windows,
+            **({"window_s": model.facts.windows.length_s} if model.whole_windows else {}),
             **({"members": model.members} if model.members else {}),
         },
     }
