@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,9 @@ from ..export.ensemble_package import EnsemblePackage, JoinedPredict
 from ..models.package import WINDOW_GRAPH, Package
 from ..signals.chain import chain
 from .decoder import NONE, LiveDecoder, due, matching
+
+if TYPE_CHECKING:
+    from ..sampling.windows import Windows
 
 HOPS_A_WINDOW = 10
 Predict = Callable[[NDArray[np.float32]], NDArray[np.float64]]
@@ -80,8 +83,7 @@ class SlidingDecoder(LiveDecoder):
         self.lookahead_s = self.chain.lookahead_s + facts.windows.past_s  # what is decided on ended so long ago
         self.resets = sorted({round(t * sfreq) for t in resets_s})
         self.mix: NDArray[np.float64] | None = None
-        self._windows, self._own = facts.windows, facts.windows.own(sfreq)
-        self._zeroed = facts.windows.least_valid < 1  # as in training, where a window may hold what is not valid
+        self._windows = facts.windows
         self._ring = WindowRing(self.chain.output.n_chans, self.window, self.hop)
         self._predict = predict or predictor(package)
         self._warm_up()
@@ -166,10 +168,10 @@ class SlidingDecoder(LiveDecoder):
             yield at + end, self._decide(window, valid)
 
     def _decide(self, window: NDArray[np.float32], valid: NDArray[np.bool_]) -> Said | None:
-        if not (self._windows.trusts(valid, self._own) if self._zeroed else enough(valid)):
+        trusted = as_trained(window, valid, self._windows, self.chain.output.sfreq)
+        if trusted is None:
             return None
-        if self._zeroed:
-            window = np.where(valid, window, np.float32(0))
+        window = trusted
         try:
             if isinstance(self._predict, JoinedPredict):
                 each = self._predict.each(window[None])
@@ -224,6 +226,19 @@ class WindowRing:
         ring["values"][:, place] = values[:, -kept:]
         ring["valid"][place] = valid[-kept:]
         ring["n"] += values.shape[1]
+
+
+def as_trained(
+    window: NDArray[np.float32], valid: NDArray[np.bool_], windows: Windows, sfreq: float
+) -> NDArray[np.float32] | None:
+    """Return a window (n_chans, n) as a model of such `windows` takes it; None where too little of it is valid.
+
+    Where training took windows with samples that are not valid, the same rule holds, and these are zero; else more
+    than half must be valid.
+    """
+    if windows.least_valid == 1:
+        return window if enough(valid) else None
+    return np.where(valid, window, np.float32(0)) if windows.trusts(valid, windows.own(sfreq)) else None
 
 
 def enough(valid: NDArray[np.bool_]) -> bool:

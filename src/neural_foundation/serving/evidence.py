@@ -18,7 +18,7 @@ from ..core.stream import run
 from ..evaluation.chains import chain_name, chains_or_channels
 from ..evaluation.occlusion import occluded, seconds
 from ..realtime.live_model import LiveModel
-from ..realtime.sliding import enough
+from ..realtime.sliding import as_trained
 from ..signals.chain import chain
 from .protocol import ProtocolError
 from .settings import Limits
@@ -114,6 +114,7 @@ def decided_on(model: LiveModel, signal: NDArray[np.float32]) -> NDArray[np.floa
             allowed=f"one window: one piece of {n_times} samples ({facts.windows.length_s:g} s)",
         )
     window, valid = clean.values[:, :length], clean.valid[:length]
-    if not enough(valid):
-        raise ProtocolError("evidence", "Half of the window or more cannot be trusted: it says nothing")
-    return np.where(valid, window, np.float32(0)) if facts.windows.least_valid < 1 else window
+    trusted = as_trained(window, valid, facts.windows, facts.signal.sfreq)
+    if trusted is None:
+        raise ProtocolError("evidence", "Too little of the window can be trusted: it says nothing")
+    return trusted

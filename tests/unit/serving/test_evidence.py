@@ -123,7 +123,7 @@ def test_a_model_along_a_stream_gives_none(exported_package: Package) -> None:
 
 
 def test_a_window_that_says_nothing_has_none(model: LiveModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("neural_foundation.serving.evidence.enough", lambda valid: False)
+    monkeypatch.setattr("neural_foundation.serving.evidence.as_trained", lambda *_: None)
     with pytest.raises(ProtocolError, match="says nothing"):
         Evidence(Limits())(model, PIECE)
 
