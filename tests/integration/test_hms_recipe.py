@@ -80,7 +80,7 @@ def test_no_patient_is_on_both_sides(made: Run) -> None:
 def test_the_ensemble_decides_on_what_the_experts_saw(made: Run) -> None:
     model = NeuralFoundationModel.from_pretrained(made.only("export_ensemble"))
     decoder = model.get_decoder("harmful_brain_activity")
-    assert decoder.decoder.lookahead_s == 20.0
+    assert decoder.decoder.past_s == 20.0
     assert decoder.decode(np.zeros((19, 49 * 200), np.float32)) is None
     noise = np.random.default_rng(0).normal(0, 2e-5, (19, 2 * 50 * 200)).astype(np.float32)
     decision = decoder.decode(noise)

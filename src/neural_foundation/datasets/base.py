@@ -81,10 +81,14 @@ class Dataset(Spec):
         """Return the files whose bytes decide what `open(item)` gives; () for a generated dataset."""
         return item.files
 
-    def told(self, item: Item) -> str:
+    def own_files(self, item: Item) -> tuple[Path, ...]:
+        """Return those of the item's files that are of no other recording, there or not."""
+        return item.files
+
+    def rows_digest(self, item: Item) -> str:
         """Return a digest of what a table of all recordings says of this one; '' where `raw_files` say it all.
 
-        Such a table is none of the `raw_files`: a correction of one row would make every recording another one.
+        Such a table is none of the `own_files`: a correction of one row would make every recording another one.
         """
         return ""
 
@@ -138,7 +142,7 @@ class Files(Dataset):
                     f"The recording '{item.id}' needs it: complete the copy, or leave its subject out with `exclude`"
                 )
                 raise RecordingError(file, "there is no such file", remedy=remedy)
-        return item.files
+        return self.own_files(item)
 
     def root(self) -> Path:
         """Return the folder of the files; DataError where it is unknown or missing."""

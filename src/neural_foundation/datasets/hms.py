@@ -12,7 +12,7 @@ from pydantic import Field
 from ..core.errors import RecordingError, one_of
 from ..core.specs import digest
 from .base import DatasetInfo, Files, Item
-from .hms_table import CLASSES, EEG_S, SPECTROGRAM_S, VOTES, Table, apart, check_rows, facts, faulty, table
+from .hms_table import CLASSES, EEG_S, SPECTROGRAM_S, VOTES, Table, check_rows, facts, faulty, table, thinned
 from .kaggle_client import Kaggle
 from .sources import Source
 
@@ -98,13 +98,13 @@ class HMS(Files):
         patient = (rows.patients if match[1] == "eegs" else rows.patients_of_spectrograms).get(int(match[2]))
         return None if patient is None else str(patient)
 
-    def raw_files(self, item: Item) -> tuple[Path, ...]:
-        return super().raw_files(item)[:-1]  # of the table its own rows count: `told`
+    def own_files(self, item: Item) -> tuple[Path, ...]:
+        return tuple(f for f in item.files if f.name != TRAIN)  # of the table its own rows count: `rows_digest`
 
-    def told(self, item: Item) -> str:
+    def rows_digest(self, item: Item) -> str:
         rows = table(item.files[-1])
         at = rows.rows_of[int(item.id)]
-        return digest([rows.values[list(at)].tolist(), [rows.consensus[i] for i in at]])
+        return digest([[repr(v) for v in rows.values[i].tolist()] + [rows.consensus[i]] for i in at])
 
     def left_out(self, item: Item) -> tuple[str, ...]:
         rows = table(item.files[-1])
@@ -119,7 +119,7 @@ class HMS(Files):
             raise RecordingError(train, given, remedy="Correct them in their source, or leave the patient out")
         good = [i for i in at if i not in bad]
         check_rows(rows, good, train)
-        return apart(rows, good, self.apart_s)
+        return thinned(rows, good, self.apart_s)
 
     def _files(self, root: Path, eeg: int, spectrogram: int) -> tuple[Path, ...]:
         bands = (root / "train_spectrograms" / f"{spectrogram}.parquet",) if self.spectrogram else ()

@@ -129,12 +129,13 @@ def faulty(rows: Table, at: Sequence[int]) -> dict[int, str]:
     return {i: f"line {i + 2} of the table: {p[0]}" for i, p in problems.items() if p}
 
 
-def apart(rows: Table, at: Sequence[int], least_s: float) -> list[int]:
+def thinned(rows: Table, at: Sequence[int], least_s: float) -> list[int]:
     """Return those of some rows of an EEG, by offset, that lie `least_s` or more after the one taken before."""
-    taken: list[int] = []
+    taken, last = list[int](), float("-inf")
     for i, offset in zip(at, rows.column(OFFSETS[0], at).tolist(), strict=True):
-        if not taken or offset - rows.column(OFFSETS[0], [taken[-1]])[0] >= least_s - 1e-6:
+        if offset - last >= least_s - 1e-6:
             taken.append(i)
+            last = offset
     return taken
 
 

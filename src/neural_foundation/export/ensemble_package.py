@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 ENSEMBLE, MEMBERS = "ensemble.json", "members"
 DECISIVE = (FACTS, WEIGHTS, GRAPH, WINDOW_GRAPH, REFERENCE)  # what of a package decides what it says
 STAGE = "'export_ensemble'"
-SHARED = ("raw", "chain", "signal", "target", "windows")  # of the facts: what members must have in common
+SHARED = ("raw", "chain", "signal", "target")  # of the facts: what members must have in common
 Method = Literal["mean", "weighted", "geometric", "stacked"]
 Floats = NDArray[np.float64]
 Predict = Callable[[NDArray[np.float32]], Floats]
@@ -262,8 +262,9 @@ def check_shared(packages: Sequence[Package], facts: Facts | None = None) -> Non
     if first.target is None or not first.target.classes:
         raise PackageError(f"{packages[0].folder} does not decide between classes")
     for package in packages:
-        other = package.facts.model_copy(update={"windows": _widened(package.facts.windows, first.windows)})
+        other = package.facts
         differs = [name for name in SHARED if getattr(other, name) != getattr(first, name)]
+        differs += [] if first.windows.has_part(other.windows) else ["windows"]
         if differs:
             given = f"'{other.name}' in {package.folder} has another {differs[0]} than '{first.name}': " + _short(
                 getattr(other, differs[0]), getattr(first, differs[0])
@@ -277,17 +278,14 @@ def check_shared(packages: Sequence[Package], facts: Facts | None = None) -> Non
 
 
 def covering(packages: Sequence[Package]) -> Windows:
-    """Return the windows that hold those of all packages, from the earliest start to the latest end."""
+    """Return windows that hold those of all packages: one of them that does, or from first start to last end."""
     every = [p.facts.windows for p in packages]
+    if whole := next((w for w in every if all(w.has_part(other) for other in every)), None):
+        return whole
     start, end = min(w.start_s for w in every), max(w.end_s for w in every)
-    trial_end = max(w.end_s - w.past_s for w in every)  # no trial is shorter
-    return every[0].model_copy(update={"start_s": start, "length_s": end - start, "past_s": end - trial_end})
-
-
-def _widened(part: Windows, whole: Windows) -> Windows:
-    """Return the windows `part` is of, if it lies in `whole` and differs in nothing else; else something else."""
-    inside = part.start_s >= whole.start_s and part.end_s <= whole.end_s
-    return part.model_copy(update={n: getattr(whole, n) for n in ("start_s", "length_s", "past_s")}) if inside else part
+    past = end - max(w.end_s - w.past_s for w in every)  # no trial is shorter
+    place = {"start_s": start, "length_s": round(end - start, 9), "past_s": round(past, 9)}
+    return every[0].model_copy(update=place)
 
 
 def _short(one: Any, other: Any) -> str:

@@ -57,7 +57,8 @@ class Facts(Spec):
 
     raw : the signal before the chain. signal : after it, as the model sees it. subjects : those it was trained on,
     in the order of its subject table. task : the name a decoder is asked for by. trained : how (learner, seed, scores),
-    for the card. confidence : calibrated on people held out, where a `calibrate` stage did so.
+    for the card. confidence : calibrated on people held out, where a `calibrate` stage did so. span_s : where its
+    windows are a part of those that were prepared, which part, in seconds after the onset.
     """
 
     format_version: int = FORMAT_VERSION
@@ -72,6 +73,7 @@ class Facts(Spec):
     task: str = ""
     trained: dict[str, Any] = Field(default_factory=dict)
     confidence: Confidence | None = None
+    span_s: tuple[float, float] | None = None
 
     @model_validator(mode="after")
     def _confidence_fits(self) -> Facts:
@@ -83,8 +85,8 @@ class Facts(Spec):
         return self
 
     def dumped(self) -> dict[str, Any]:
-        """Return the JSON value of `package.json`; without a confidence it is what it was before there were any."""
-        unset = {"confidence"} if self.confidence is None else None
+        """Return the JSON value of `package.json`; fields that are not set are left out, as before there were any."""
+        unset = {name for name in ("confidence", "span_s") if getattr(self, name) is None}
         return self.model_dump(mode="json", serialize_as_any=True, exclude=unset)
 
 
@@ -141,7 +143,7 @@ class Package:
         Where the model learned from a part of such windows, it is given that part.
         batch : windows that are in memory at once.
         """
-        windows = windows.within(self.facts.windows)
+        windows = self.seen_of(windows)
         if self.facts.model.family == "estimator":
             estimator, n = self.estimator(), len(windows)
             parts = [np.arange(at, min(at + batch, n)) for at in range(0, max(n, 1), batch)]
@@ -154,9 +156,13 @@ class Package:
         """
         if self.whole_windows:
             raise PackageError(f"{self.folder} decides on whole windows", allowed="a network that streams")
-        network, windows = self.network(), windows.within(self.facts.windows)
+        network, windows = self.network(), self.seen_of(windows)
         made = self._decide_on(network, windows, batch, first=0)
         return made, (1 + np.arange(made.shape[1])) * network.hop / self.facts.signal.sfreq
+
+    def seen_of(self, windows: WindowSet) -> WindowSet:
+        """Return the part of windows that the model sees: all, unless it learned from a part of them."""
+        return windows.within(self.facts.windows) if self.facts.span_s else windows
 
     def _decide_on(self, network: Network, windows: WindowSet, batch: int, first: int = -1) -> NDArray[np.float64]:
         import torch

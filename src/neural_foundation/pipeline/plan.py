@@ -147,7 +147,7 @@ def _task(
         "seed": seed,
         "inputs": {port: [t.key for t in found] for port, found in inputs.items()},
         "files": {f"{k}/{p.name}": digests.of(p) for k, p in enumerate(spec.raw_files(item))}
-        | ({"told": told} if (told := spec.told(item)) else {}),
+        | ({"rows": rows} if (rows := spec.rows_digest(item)) else {}),
     }
     key = digest(facts)
     folder = root / name / "-".join(x for x in (item_name(item), key) if x)

@@ -81,7 +81,7 @@ class Stage(Spec):
         """Return the values of axes that the stage picks from inputs that fan out, e.g. one fold."""
         return {}
 
-    def told(self, item: Item) -> str:
+    def rows_digest(self, item: Item) -> str:
         """Return a digest of what else than `raw_files` decides what an item gives; '' for nothing."""
         return ""
 

@@ -203,7 +203,7 @@ class BinnedDecoder(Transducer):
         if bool(np.any(chunk.values[: self._n_units][known[: self._n_units]] < 0)):
             raise StreamError("A count is below 0", remedy="Send events a bin, neither smoothed nor standardised")
         counts = np.where(known, chunk.values, np.float32(np.nan)).astype(np.float32, copy=False)
-        return counts, 2 * np.count_nonzero(known, axis=0) > self.input.n_chans
+        return counts, 2 * np.count_nonzero(known[: self._n_units], axis=0) > self._n_units
 
 
 class StepDecoder(BinnedDecoder):

@@ -41,11 +41,12 @@ class LiveDecoder(Transducer):
     """What every decoder of a live stream offers beside the transducer it is.
 
     Its output (n_classes, n_tokens) holds probabilities, one column a token; `hop` is a token's length in samples of
-    the cleaned signal.
+    the cleaned signal. `past_s` : what a decision is about ended so many seconds before it, look-ahead aside.
     """
 
     classes: tuple[str, ...]
     hop: int
+    past_s: float = 0.0
 
     @abstractmethod
     def reset(self, state: State, at: int | None = None) -> State:

@@ -58,7 +58,7 @@ class LiveModel:
         self._graph = None if self.whole_windows else _session(package, self.device, dtype)
         self._predict: Any = None  # what the decoders of whole windows share
         first = self.decoder()
-        self.hop_s, self.lookahead_s = 1 / first.output.sfreq, first.lookahead_s
+        self.hop_s, self.lookahead_s, self.past_s = 1 / first.output.sfreq, first.lookahead_s, first.past_s
         self.step_s = _step_s(first, self.hop_s)
 
     @classmethod

@@ -5,8 +5,8 @@ comes first; a ring holds the last window of what it gives. A decision belongs t
 falls on the last sample of the first full window, the next ones every hop after it. The model is asked for each
 window alone, so a decision is that of an evaluation on the same window.
 
-A window of which half or less was valid, or on which the model cannot decide (an electrode gone flat), says nothing:
-every class is given the same probability, and the column is not valid.
+A window of which too little was valid (`as_trained`), or on which the model cannot decide (an electrode gone flat),
+says nothing: every class is given the same probability, and the column is not valid.
 """
 
 from __future__ import annotations
@@ -80,7 +80,8 @@ class SlidingDecoder(LiveDecoder):
         self.hop = _hop(hop_s, facts.windows.hop_s, facts.windows.length_s, sfreq)
         self.classes = facts.target.classes
         self.output = SignalSpec(sfreq=sfreq / self.hop, ch_names=self.classes)
-        self.lookahead_s = self.chain.lookahead_s + facts.windows.past_s  # what is decided on ended so long ago
+        self.lookahead_s = self.chain.lookahead_s
+        self.past_s = facts.windows.past_s
         self.resets = sorted({round(t * sfreq) for t in resets_s})
         self.mix: NDArray[np.float64] | None = None
         self._windows = facts.windows
@@ -238,7 +239,7 @@ def as_trained(
     """
     if windows.least_valid == 1:
         return window if enough(valid) else None
-    return np.where(valid, window, np.float32(0)) if windows.trusts(valid, windows.own(sfreq)) else None
+    return np.where(valid, window, np.float32(0)) if windows.trusts(valid, windows.in_trial(sfreq)) else None
 
 
 def enough(valid: NDArray[np.bool_]) -> bool:

@@ -27,7 +27,7 @@ def check_learnable(fold: TrialFold, session: BinnedSession) -> None:
     """Raise DataError where training knows nothing of a continuous channel, or fewer than two classes of a modality."""
     bins, part = fold.shows(session, "train"), f"the training part of fold '{fold.name}' of '{session.spec.name}'"
     for modality, channels in _held(session):
-        if modality.kind == "continuous":
+        if modality.kind == "continuous" and modality.role == "behaviour":
             known = np.isfinite(session.values[modality.name][: len(bins)][bins]).any(0)
             for channel in np.asarray(channels)[~known][:1].tolist():
                 named = f"'{modality.name}'" if len(channels) == 1 else f"Channel '{channel}' of '{modality.name}'"

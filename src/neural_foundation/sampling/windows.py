@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 Indices = NDArray[np.int64]
 Labels = NDArray[np.str_]
+_TOLERANCE_S = 1e-6
 BLOCK = 1 << 20  # samples whose validity is looked at together
 
 
@@ -57,18 +58,18 @@ class Windows(Spec):
 
     def starts(self, onset_s: float, end_s: float) -> list[float]:
         """Return the start of each window of a trial, in seconds; none where the first does not fit."""
-        first, tolerance = onset_s + self.start_s, 1e-6
-        room = end_s + self.past_s - first - self.length_s + tolerance
+        first = onset_s + self.start_s
+        room = end_s + self.past_s - first - self.length_s + _TOLERANCE_S
         if room < 0:
             return []
         return [first] if self.hop_s is None else [first + k * self.hop_s for k in range(int(room / self.hop_s) + 1)]
 
     def trusts(self, valid: NDArray[np.bool_], own: slice) -> bool:
         """Return whether enough samples (n,) of a window are valid, and of those of its trial, which `own` says."""
-        trial = valid[own]
-        return _few(valid, self.least_valid) and (self.trial_valid is None or _few(trial, self.trial_valid))
+        enough = _valid_enough(valid, self.least_valid)
+        return enough and (self.trial_valid is None or _valid_enough(valid[own], self.trial_valid))
 
-    def own(self, sfreq: float) -> slice:
+    def in_trial(self, sfreq: float) -> slice:
         """Return the samples of a window that lie in its trial, however short a trial may be."""
         first, last = max(0.0, -self.start_s), max(0.0, self.length_s - self.past_s)
         return slice(round(first * sfreq), round(last * sfreq))
@@ -78,8 +79,7 @@ class Windows(Spec):
 
         SpecError unless they are times of this window, in order.
         """
-        tolerance = 1e-6
-        if not self.start_s - tolerance <= start_s < end_s <= self.end_s + tolerance:
+        if not self._holds(start_s, end_s):
             given = f"Windows from {self.start_s:g} to {self.end_s:g} s do not hold {start_s:g} to {end_s:g} s"
             raise SpecError(given, allowed="a start and a later end within the window, in seconds after the onset")
         past_s = max(0.0, self.past_s - (self.end_s - end_s))
@@ -88,8 +88,17 @@ class Windows(Spec):
     def samples(self, part: Windows, sfreq: float) -> slice:
         """Return where in one of these windows the samples of a `part` of it lie; SpecError where it is no part."""
         self.spanning(part.start_s, part.end_s)
-        first = round((part.start_s - self.start_s) * sfreq)
-        return slice(first, first + round(part.length_s * sfreq))
+        n = round(part.length_s * sfreq)
+        first = min(round((part.start_s - self.start_s) * sfreq), round(self.length_s * sfreq) - n)
+        return slice(first, first + n)
+
+    def has_part(self, part: Windows) -> bool:
+        """Return whether others are a part of these and differ in nothing else."""
+        place = {name: getattr(self, name) for name in ("start_s", "length_s", "past_s")}
+        return self._holds(part.start_s, part.end_s) and part.model_copy(update=place) == self
+
+    def _holds(self, start_s: float, end_s: float) -> bool:
+        return self.start_s - _TOLERANCE_S <= start_s < end_s <= self.end_s + _TOLERANCE_S
 
 
 @dataclass(frozen=True)
@@ -236,7 +245,7 @@ def _trusted(signal: Signal, starts: Indices, n_times: int, least_valid: float) 
     return good
 
 
-def _few(valid: NDArray[np.bool_], least: float) -> bool:
+def _valid_enough(valid: NDArray[np.bool_], least: float) -> bool:
     """Return whether no more samples are invalid than there may be."""
     return int(np.count_nonzero(~valid)) <= _most_invalid(least, len(valid))
 

@@ -123,6 +123,7 @@ class Connection:
             "signal": {"sfreq": self.signal.sfreq, "ch_names": self.signal.ch_names},
             "hop_s": model.hop_s,
             "lookahead_s": model.lookahead_s,
+            **({"past_s": model.past_s} if model.past_s else {}),
             "context": model.facts.model.context,
             "limits": {"block_samples": self._most, "frame_bytes": limits.frame_bytes, "gap_s": limits.gap_s},
         }

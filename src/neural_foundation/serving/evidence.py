@@ -105,8 +105,8 @@ def decided_on(model: LiveModel, signal: NDArray[np.float32]) -> NDArray[np.floa
     if not model.whole_windows:
         raise ProtocolError("evidence", f"'{model.task}' goes along a stream", allowed="models of whole windows")
     length, hop = (round(s * facts.signal.sfreq) for s in (facts.windows.length_s, model.hop_s))
-    clean = run(chain(facts.chain, facts.raw, live=True), signal[0])
-    if len(signal) != 1 or not length <= clean.n_times < length + hop:
+    clean = run(chain(facts.chain, facts.raw, live=True), signal[0]) if len(signal) == 1 else None
+    if clean is None or not length <= clean.n_times < length + hop:
         n_times = round(facts.windows.length_s * facts.raw.sfreq)
         raise ProtocolError(
             "evidence",

@@ -202,6 +202,7 @@ def metadata(model: LiveModel) -> dict[str, Any]:
             "unit": "V",
             "hop_s": model.hop_s,
             "lookahead_s": model.lookahead_s,
+            **({"past_s": model.past_s} if model.past_s else {}),
             "context": model.facts.model.context,
             "evidence": model.whole_windows,
             **({"window_s": model.facts.windows.length_s} if model.whole_windows else {}),

@@ -91,6 +91,7 @@ def model_facts(model: LiveModel) -> dict[str, Any]:
         "ch_names": model.facts.raw.ch_names,
         "hop_s": model.hop_s,
         "lookahead_s": model.lookahead_s,
+        **({"past_s": model.past_s} if model.past_s else {}),
         "card": card.read_text() if card.is_file() else "",
     }
 

@@ -1,6 +1,5 @@
 import json
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 import pytest
@@ -49,9 +48,6 @@ class Read:
 
     def __len__(self) -> int:
         return len(self.windows)
-
-    def within(self, part: Windows) -> Self:
-        return self
 
     def load(self, items: np.ndarray) -> np.ndarray:
         self.sizes.append(len(items))

@@ -138,7 +138,7 @@ def test_it_says_nothing_of_what_training_would_have_left_out(
     valid[round(lost[0] * WINDOW) : round(lost[1] * WINDOW)] = False
     out, _ = decoder.step(Chunk(stream()[:, :WINDOW], valid, 0), decoder.start())
     assert out.valid.tolist() == [says]
-    assert decoder.lookahead_s == pytest.approx(0.4 * s)  # so long before the decision its trial ended
+    assert decoder.past_s == pytest.approx(0.4 * s)  # so long before the decision its trial ended
 
 
 def test_the_graph_decides_where_there_is_one(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from neural_foundation.core.errors import DataError, SignalMismatchError, SpecError
 from neural_foundation.core.specs import SignalSpec
@@ -67,8 +69,27 @@ def test_a_part_of_each_window(tmp_path: Path) -> None:
 
 def test_a_part_knows_how_far_it_goes_past_its_trial() -> None:
     cut = Windows(start_s=-20, length_s=50, past_s=20)
-    assert (cut.own(10), cut.spanning(0, 10).own(10)) == (slice(200, 300), slice(0, 100))
+    assert (cut.in_trial(10), cut.spanning(0, 10).in_trial(10)) == (slice(200, 300), slice(0, 100))
     assert [cut.spanning(-5, end).past_s for end in (5, 10, 15, 30)] == [0, 0, 5, 20]
+
+
+@given(
+    st.sampled_from([100.0, 200.0, 250.0, 512.0]),
+    st.floats(-20, 5),
+    st.floats(0.5, 50),
+    st.floats(0, 1),
+    st.floats(0, 1),
+)
+def test_a_part_lies_in_its_window_to_the_sample(sfreq: float, start: float, length: float, a: float, b: float) -> None:
+    cut = Windows(start_s=start, length_s=length, past_s=1.0)
+    first, last = sorted((a, b))
+    assume((last - first) * length > 0.02)
+    part = cut.spanning(start + first * length, start + last * length)
+    at = cut.samples(part, sfreq)
+    assert at.stop - at.start == round(part.length_s * sfreq)
+    assert 0 <= at.start < at.stop <= round(length * sfreq)
+    assert cut.has_part(part)
+    assert cut.has_part(cut)
 
 
 def test_of_its_trial_more_may_have_to_be_valid(tmp_path: Path) -> None:

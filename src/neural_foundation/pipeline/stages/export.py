@@ -132,7 +132,8 @@ class Export(Stage):
         from ...export.window_graph import export_int8, kl_gate
 
         fold = Fold.model_validate(read_json(job.folder / "fold.json"))
-        every = Prepared.of(job.inputs["data"]).labelled().within(Package.open(job.folder).facts.windows)
+        every = Prepared.of(job.inputs["data"]).labelled()
+        every = Package.open(job.folder).seen_of(every)
         train, held = fold.choose(every, "train"), fold.choose(every, "validation")
         judged, role = (held, "validation") if len(held) else (train, "train")
         if not len(train) or not len(judged):

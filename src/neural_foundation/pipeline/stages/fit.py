@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-Some = Annotated[int, Field(ge=1)] | Annotated[float, Field(gt=0, lt=1)]
+Some = Annotated[int, Field(ge=1, strict=True)] | Annotated[float, Field(gt=0, lt=1)]
 
 
 class Fit(Stage):
@@ -106,6 +106,7 @@ class Fit(Stage):
             target=target,
             windows=windows,
             subjects=tuple(names),
+            span_s=self.span_s,
             name=job.stage,
             task=self.task or job.stage,
             trained=_trained(job, train, data) | (fitted.model.origin() if model.family == "network" else {}),

@@ -32,8 +32,8 @@ class OfRecordings(Stage):
     def raw_files(self, item: StageItem) -> Sequence[Path]:
         return list(self.dataset.raw_files(self.recording(item)))
 
-    def told(self, item: StageItem) -> str:
-        return str(self.dataset.told(self.recording(item)))
+    def rows_digest(self, item: StageItem) -> str:
+        return str(self.dataset.rows_digest(self.recording(item)))
 
     def recording(self, item: StageItem) -> Item:
         """Return the recording of an item."""

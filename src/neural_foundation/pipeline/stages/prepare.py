@@ -54,7 +54,10 @@ class Prepare(OfRecordings):
         None, gt=0, description="keep samples as int16, whole multiples of this in the chain's unit; None: float32"
     )
 
-    quarantine: bool = Field(False, description="go on without recordings that cannot serve, and say which and why")
+    quarantine: bool = Field(
+        False,
+        description="go on without recordings that cannot serve (or have labels but no window), by name",
+    )
 
     version: ClassVar[int] = 4
     gives: ClassVar[str] = "Prepared"
@@ -65,7 +68,7 @@ class Prepare(OfRecordings):
         try:
             files = super().raw_files(item)
         except RecordingError:
-            files = [part for file in self.recording(item).files for part in parts(file)]
+            files = [part for file in self.dataset.own_files(self.recording(item)) for part in parts(file)]
         # what is not there, or may not be read, has no content for a key; `run` says so
         return [f for f in files if os.access(f, os.R_OK)]
 

@@ -45,7 +45,7 @@ class Replay(Stage):
         job.subjects.add(subject)
         prepared, facts = data.of_subject(subject)[0]
         every = labelled([prepared.path("session.h5")], data.windows, data.classes, one_class="allow")
-        windows = every.within(package.facts.windows)
+        windows = package.seen_of(every)
         kept = apart(windows.start, windows.n_times)
         windows = windows.select(kept)
         onsets = windows.start / windows.spec.sfreq
@@ -62,7 +62,7 @@ class Replay(Stage):
             "probability": probability,
             "valid": valid,
             "onset_s": onsets,
-            "end_s": onsets + package.facts.windows.length_s,
+            "end_s": onsets + windows.n_times / windows.spec.sfreq,
             "target": windows.target,
             "final": final,
         }

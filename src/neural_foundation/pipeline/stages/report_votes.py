@@ -156,7 +156,7 @@ def evidence(
     if not mine:
         return {}
     opened, signal = [Package.open(o.folder) for o in mine], window.load()[0]
-    packages = [(p, window.samples(p.facts.windows)) for p in opened]
+    packages = [(p, window.samples(p.facts.windows) if p.facts.span_s else slice(None)) for p in opened]
 
     def predict(parts: NDArray[np.float32]) -> Array:
         return np.asarray(np.mean([p.predict_proba(parts[..., at]) for p, at in packages], axis=0))
