@@ -47,6 +47,7 @@ class Export(Stage):
         "model": Port("Package"),
         "data": Port("Prepared", many=True, required=False),
     }
+    version: ClassVar[int] = 2
     gives: ClassVar[str] = "Exported"
 
     @model_validator(mode="after")

@@ -47,6 +47,7 @@ class ExportEnsemble(Stage):
         "models": Port("Package", many=True),
         "data": Port("Prepared", many=True, required=False),
     }
+    version: ClassVar[int] = 2
     gives: ClassVar[str] = "EnsemblePackage"
     resumes: ClassVar[bool] = True
 
