@@ -95,6 +95,9 @@ class PrepareFolder(Prepare):
             remedy = "Prepare what it was made from, or give them another name in it"
             raise DataError(f"It has intervals '{WINDOWS}' already", remedy=remedy)
 
+    def _left_out(self, recording: Recording, path: Path) -> dict[str, Any]:
+        return {}  # its windows lie over all of a recording, which may have no trials, and no signal
+
     def _write(self, path: Path, session: Session, progress: Progress) -> dict[str, Any]:
         """Write every modality and the windows; return what is known of the primary signal before and after."""
         from ..recordings import write_whole_session

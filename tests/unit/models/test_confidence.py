@@ -280,7 +280,7 @@ class TestPackage:
     def test_without_a_confidence_nothing_of_it_is_written(self, tmp_path: Path) -> None:
         made = make(tmp_path, export=False)
         whole = json.loads((tmp_path / "package.json").read_text())
-        assert set(whole) == set(Facts.model_fields) - {"confidence"}
+        assert set(whole) == set(Facts.model_fields) - {"confidence", "span_s"}
         assert made.facts.confidence is None
         assert "Confidence" not in (tmp_path / "card.md").read_text()
 
@@ -345,9 +345,10 @@ class TestPackage:
 
     def test_export_keeps_it(self, package: Package, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """The stage's own work; the graph itself is made as for any package."""
-        from neural_foundation.export import step_graph
+        from neural_foundation.export import parity, step_graph
 
-        graph = SimpleNamespace(hop=4, n_chans=3, n_nodes=9)
+        graph = SimpleNamespace(path=tmp_path, hop=4, n_chans=3, n_nodes=9)
+        monkeypatch.setattr(parity, "step_parity", lambda network, path: {})
         monkeypatch.setattr(step_graph, "export_step", lambda network, path, tokens: graph)
         source, made = tmp_path / "sure", tmp_path / "made"
         with_confidence(package, source, SURE)
